@@ -1,0 +1,1 @@
+"""Errors, resources, seeding, logging, progress: nothing scientific."""

@@ -1,0 +1,59 @@
+"""Errors a user can act on: the rule, the value received, the remedy."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    "BrainDecodeError",
+    "ConfigError",
+    "DataError",
+    "LeakageError",
+    "MissingExtra",
+    "SpecMismatch",
+    "StorageError",
+    "did_you_mean",
+    "unknown_option",
+]
+
+
+class BrainDecodeError(Exception):
+    """Base of every error raised on purpose; the command line prints it as one line, without a traceback."""
+
+
+class ConfigError(BrainDecodeError):
+    """An option, key or combination of options that cannot be used."""
+
+
+class DataError(BrainDecodeError):
+    """A file or an array that breaks a rule of its format."""
+
+
+class SpecMismatch(BrainDecodeError):
+    """A recording that does not fit what a model or a batch needs."""
+
+
+class LeakageError(BrainDecodeError):
+    """A split that would let test information into training."""
+
+
+class StorageError(BrainDecodeError):
+    """An output folder that is full, unwritable, or holds something else."""
+
+
+class MissingExtra(BrainDecodeError):
+    """A format or feature whose optional packages are not installed."""
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the closest allowed word, or an empty string."""
+    close = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.5)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def unknown_option(kind: str, word: object, allowed: Iterable[str]) -> ConfigError:
+    """Build the one sentence used wherever an option is not among the allowed ones."""
+    choices = sorted(str(choice) for choice in allowed)
+    listing = ", ".join(choices) if choices else "none"
+    return ConfigError(f"Unknown {kind} '{word}'.{did_you_mean(str(word), choices)} Allowed: {listing}.")

@@ -1,0 +1,1 @@
+"""Loaders, splits, the leakage guard and the signal store."""

@@ -1,0 +1,1 @@
+"""BrainDecoder: what is saved, served, streamed and scored."""

@@ -1,0 +1,1 @@
+"""Brain windows to vectors: one paper, one file."""

@@ -1,0 +1,120 @@
+"""The interface of every encoder: a batch of windows in, vectors out."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from brain_decode.core.errors import SpecMismatch
+from brain_decode.nn.closed_form import FittedBuffers
+from brain_decode.signals.batch import SignalBatch
+from brain_decode.signals.spec import SignalSpec
+
+__all__ = ["BrainEmbedding", "ClosedFormEncoder", "Encoder", "record_config"]
+
+
+@dataclass(frozen=True)
+class BrainEmbedding:
+    """What an encoder returns.
+
+    Args:
+        pooled: (batch, dim), one vector per window.
+        sequence: (batch, token, dim) where the encoder keeps tokens, else None.
+    """
+
+    pooled: torch.Tensor
+    sequence: torch.Tensor | None = None
+
+
+def record_config(cls: type) -> None:
+    """Make instances of `cls` remember their own JSON-able constructor arguments in `config`."""
+    original = cls.__init__
+
+    def remembering(self: Any, *args: Any, **kwargs: Any) -> None:
+        bound = inspect.signature(original).bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        if type(self) is cls:
+            skipped = ("self", "signal_spec", "target_spec", "embedding_dim")
+            config = {key: value for key, value in bound.arguments.items() if key not in skipped}
+            object.__setattr__(self, "config", {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()})
+        original(self, *args, **kwargs)
+
+    remembering.__wrapped__ = original  # type: ignore[attr-defined]
+    remembering.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
+    remembering.__doc__ = original.__doc__
+    cls.__init__ = remembering  # type: ignore[method-assign, assignment]
+
+
+class Encoder(nn.Module, ABC):
+    """Windows to vectors.
+
+    A subclass lives in a module named after its `architecture` (`encoders/nice.py`, `architecture = "nice"`), takes
+    `signal_spec` first and only JSON-able arguments after it, and sets `embedding_dim`. Its constructor arguments are
+    recorded in `config`, from which a saved decoder rebuilds it.
+    """
+
+    architecture: ClassVar[str]
+    needs_one_montage: ClassVar[bool] = True  # False for encoders that accept mixed montages in a batch
+    embedding_dim: int
+    config: dict[str, Any]
+
+    def __init__(self, signal_spec: SignalSpec) -> None:
+        super().__init__()
+        self.signal_spec = signal_spec
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if inspect.isabstract(cls) or cls.__name__.startswith(("_", "ClosedForm")):
+            return
+        if not isinstance(getattr(cls, "architecture", None), str):
+            raise TypeError(f"{cls.__name__} is an encoder and must define `architecture`.")
+        record_config(cls)
+
+    @abstractmethod
+    def forward(self, batch: SignalBatch) -> BrainEmbedding:
+        """Return the embedding of each window."""
+
+    def require_spec(self, batch: SignalBatch) -> None:
+        """Refuse a batch of other sizes than the encoder was built for.
+
+        Raises:
+            SpecMismatch: Channel count, length or rate differ.
+        """
+        expected = (self.signal_spec.n_channels, self.signal_spec.n_times)
+        received = (batch.signal.shape[1], batch.signal.shape[2])
+        if expected != received or abs(batch.rate_hz - self.signal_spec.rate_hz) > 1e-6:
+            raise SpecMismatch(
+                f"{type(self).__name__} was built for {expected[0]} channels x {expected[1]} samples at "
+                f"{self.signal_spec.rate_hz:g} Hz; the batch has {received[0]} x {received[1]} at {batch.rate_hz:g} Hz. "
+                "Use the preprocessing saved with the decoder."
+            )
+
+
+class ClosedFormEncoder(FittedBuffers, Encoder):
+    """An encoder fitted in closed form; works in float64 numpy, its arrays are buffers."""
+
+    def __init__(self, signal_spec: SignalSpec) -> None:
+        super().__init__(signal_spec)
+        self.register_fitted()
+
+    @abstractmethod
+    def fit_arrays(self, windows: np.ndarray, labels: np.ndarray | None) -> None:
+        """Fit on (window, channel, time) float64 training windows and (window,) labels (None for regression)."""
+
+    @abstractmethod
+    def transform(self, windows: np.ndarray) -> np.ndarray:
+        """Return (window, embedding_dim) float64."""
+
+    def fit(self, batch: SignalBatch, labels: np.ndarray | None) -> None:
+        """Fit on a training batch."""
+        self.fit_arrays(batch.signal.detach().cpu().double().numpy(), labels)
+
+    def forward(self, batch: SignalBatch) -> BrainEmbedding:
+        self.require_spec(batch)
+        return BrainEmbedding(torch.from_numpy(self.transform(batch.signal.detach().cpu().double().numpy())))

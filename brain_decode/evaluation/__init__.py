@@ -1,0 +1,1 @@
+"""Metrics with chance levels, statistics and the predictions table."""

@@ -1,0 +1,1 @@
+"""Answers from saved decoders."""

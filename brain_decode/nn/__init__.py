@@ -1,0 +1,1 @@
+"""Layers and mixins shared by several models."""

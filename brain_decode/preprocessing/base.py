@@ -1,0 +1,196 @@
+"""The two kinds of preprocessing step and the pipeline that is saved with every decoder."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from brain_decode.core.errors import ConfigError, SpecMismatch, unknown_option
+from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.windows import Windows
+
+__all__ = ["Continuous", "Preprocessing", "SignalStep", "Step", "WindowStep", "step_from_json"]
+
+
+@dataclass(frozen=True)
+class Continuous:
+    """A whole recording in memory while stateless steps run on it: (channel, time) float64, SI units."""
+
+    data: np.ndarray
+    rate_hz: float
+    sensors: Sensors
+
+
+class Step(ABC):
+    """One named operation with JSON-able settings (its dataclass fields) and, where fitted, a JSON-able state.
+
+    Subclasses are frozen-free dataclasses; `name` is the word used in YAML and in `preprocessing.json`.
+    """
+
+    name: ClassVar[str]
+    is_causal: ClassVar[bool]  # True when no output sample depends on a later input sample
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if inspect.isabstract(cls) or ABC in cls.__bases__ or cls.__name__ in ("SignalStep", "WindowStep"):
+            return
+        missing = [attribute for attribute in ("name", "is_causal") if not hasattr(cls, attribute)]
+        if missing:
+            raise TypeError(f"{cls.__name__} is a preprocessing step and must define {missing}.")
+
+    def settings(self) -> dict[str, Any]:
+        """Return the constructor arguments as plain Python values."""
+        if not is_dataclass(self):
+            raise TypeError(f"{type(self).__name__} must be a dataclass so that its settings can be saved.")
+        return {entry.name: getattr(self, entry.name) for entry in fields(self) if entry.init}
+
+    def state(self) -> dict[str, Any] | None:
+        """Return what was fitted as JSON-able values, None for a step that is not fitted."""
+        return None
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Restore what `state` returned."""
+        raise ConfigError(f"Step '{self.name}' is never fitted, but the file holds a state for it.")
+
+    def to_json(self) -> dict[str, Any]:
+        """Return {"step": name, "settings": ..., "state": ...} with plain Python values."""
+        return {"step": self.name, "settings": self.settings(), "state": self.state()}
+
+
+class SignalStep(Step):
+    """A stateless step on a continuous recording; its output may be kept in the signal store."""
+
+    @abstractmethod
+    def apply(self, signal: Continuous) -> Continuous:
+        """Return the processed signal; the input is not changed."""
+
+
+class WindowStep(Step):
+    """A step on windows; where it is fitted, `fit` sees training windows only."""
+
+    is_fitted_step: ClassVar[bool] = False
+
+    def fit(self, windows: Windows) -> None:
+        """Learn from training windows; does nothing for steps that are not fitted."""
+
+    @abstractmethod
+    def apply(self, windows: Windows) -> Windows:
+        """Return the processed windows; the input is not changed."""
+
+
+def _step_classes() -> dict[str, type[Step]]:
+    """Import every module of this package once and return its steps by name."""
+    import brain_decode.preprocessing as package
+
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+    found: dict[str, type[Step]] = {}
+    pending: list[type[Step]] = [SignalStep, WindowStep]
+    while pending:
+        for subclass in pending.pop().__subclasses__():
+            pending.append(subclass)
+            # Only steps of this package: a saved file may never name code from elsewhere.
+            if subclass.__module__.startswith(f"{package.__name__}.") and not inspect.isabstract(subclass):
+                found[subclass.name] = subclass
+    return found
+
+
+def step_from_json(saved: Mapping[str, Any]) -> Step:
+    """Build a step from {"step": name, "settings": {...}, "state": {...} or null}.
+
+    Raises:
+        ConfigError: An unknown step or setting, with the closest allowed word.
+    """
+    steps = _step_classes()
+    name = saved.get("step")
+    if name not in steps:
+        raise unknown_option("preprocessing step", name, steps)
+    settings = dict(saved.get("settings") or {})
+    allowed = {entry.name for entry in fields(steps[name]) if entry.init}  # type: ignore[arg-type]
+    for key in settings:
+        if key not in allowed:
+            raise unknown_option(f"setting of step '{name}'", key, allowed)
+    step = steps[name](**settings)
+    if saved.get("state") is not None:
+        step.load_state(dict(saved["state"]))
+    return step
+
+
+@dataclass
+class Preprocessing:
+    """Stateless steps on the recording, then steps on its windows.
+
+    Args:
+        signal_steps: Run once per recording; their output is what the signal store keeps.
+        window_steps: Run on batches of windows; fitted ones are fitted per fold.
+    """
+
+    signal_steps: list[SignalStep] = field(default_factory=list)
+    window_steps: list[WindowStep] = field(default_factory=list)
+
+    @property
+    def is_causal(self) -> bool:
+        """True when a live stream can reproduce the offline result."""
+        return all(step.is_causal for step in (*self.signal_steps, *self.window_steps))
+
+    def apply_signal(self, signal: Continuous) -> Continuous:
+        """Run the stateless steps in order."""
+        for step in self.signal_steps:
+            signal = step.apply(signal)
+        return signal
+
+    def fit_windows(self, windows: Windows) -> Windows:
+        """Fit each window step on training windows, and return them processed."""
+        for step in self.window_steps:
+            step.fit(windows)
+            windows = step.apply(windows)
+        return windows
+
+    def apply_windows(self, windows: Windows) -> Windows:
+        """Run the (already fitted) window steps in order."""
+        for step in self.window_steps:
+            windows = step.apply(windows)
+        return windows
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain Python values, settings and fitted state included."""
+        return {
+            "format": 1,
+            "signal_steps": [step.to_json() for step in self.signal_steps],
+            "window_steps": [step.to_json() for step in self.window_steps],
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> Preprocessing:
+        """Rebuild a pipeline from `to_json`, or from YAML lists of {step, settings}.
+
+        Raises:
+            ConfigError: An unknown step or setting, or a step in the wrong list.
+        """
+        signal_steps = [step_from_json(entry) for entry in saved.get("signal_steps") or []]
+        window_steps = [step_from_json(entry) for entry in saved.get("window_steps") or []]
+        _require_kind(signal_steps, SignalStep, "signal_steps")
+        _require_kind(window_steps, WindowStep, "window_steps")
+        return cls(signal_steps, window_steps)  # type: ignore[arg-type]
+
+
+def _require_kind(steps: Sequence[Step], kind: type[Step], where: str) -> None:
+    for step in steps:
+        if not isinstance(step, kind):
+            other = "window_steps" if where == "signal_steps" else "signal_steps"
+            raise ConfigError(f"Step '{step.name}' does not belong in {where}; move it to {other}.")
+
+
+def require_continuous(step: str, label: str) -> SpecMismatch:
+    """Build the error for a filter or sliding window asked of cut trials."""
+    return SpecMismatch(
+        f"Step '{step}' needs a continuous recording; '{label}' holds cut trials. Filter before cutting, "
+        "or choose preprocessing=trials."
+    )

@@ -1,0 +1,1 @@
+"""Recordings, sensors, windows and batches: what every later stage works on."""

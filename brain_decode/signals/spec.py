@@ -1,0 +1,88 @@
+"""The sizes a model must be built for, read from data and never written in YAML."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from brain_decode.core.errors import ConfigError
+from brain_decode.signals.sensors import Sensors
+
+__all__ = ["SignalSpec", "TargetSpec", "Task"]
+
+Task = Literal["classification", "regression", "retrieval"]
+
+
+@dataclass(frozen=True)
+class SignalSpec:
+    """What the windows that reach an encoder look like.
+
+    Args:
+        sensors: Channels in the order of the channel axis (after preprocessing).
+        n_times: Samples per window.
+        rate_hz: Samples per second.
+        start_s: Time of the first sample relative to the event.
+        subjects: Subject labels seen in training, in the order of the subject index.
+    """
+
+    sensors: Sensors
+    n_times: int
+    rate_hz: float
+    start_s: float = 0.0
+    subjects: tuple[str, ...] = ()
+
+    @property
+    def n_channels(self) -> int:
+        """Channels per window."""
+        return len(self.sensors)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain Python values."""
+        return {
+            "sensors": self.sensors.to_json(),
+            "n_times": self.n_times,
+            "rate_hz": self.rate_hz,
+            "start_s": self.start_s,
+            "subjects": list(self.subjects),
+        }
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> SignalSpec:
+        """Rebuild a spec from `to_json`."""
+        sensors = Sensors.from_json(saved["sensors"])
+        return cls(sensors, saved["n_times"], saved["rate_hz"], saved["start_s"], tuple(saved["subjects"]))
+
+
+@dataclass(frozen=True)
+class TargetSpec:
+    """What a head answers.
+
+    Args:
+        task: "classification", "regression" or "retrieval".
+        classes: Class labels in the order of the output columns (classification).
+        dim: Values per target (regression) or features per stimulus (retrieval).
+    """
+
+    task: Task
+    classes: tuple[str, ...] = ()
+    dim: int = 0
+
+    def __post_init__(self) -> None:
+        if self.task == "classification" and len(self.classes) < 2:
+            raise ConfigError(f"Classification needs at least two classes, got {list(self.classes)}.")
+        if self.task != "classification" and self.dim < 1:
+            raise ConfigError(f"A {self.task} target has at least one value, got dim={self.dim}.")
+
+    @property
+    def n_outputs(self) -> int:
+        """Columns of the head's output."""
+        return len(self.classes) if self.task == "classification" else self.dim
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain Python values."""
+        return asdict(self) | {"classes": list(self.classes)}
+
+    @classmethod
+    def from_json(cls, saved: dict[str, Any]) -> TargetSpec:
+        """Rebuild a spec from `to_json`."""
+        return cls(saved["task"], tuple(saved["classes"]), saved["dim"])

@@ -1,0 +1,1 @@
+"""Physically grounded recordings with known ground truth."""

@@ -1,0 +1,1 @@
+"""Images, audio and text by stimulus id, with cached features."""

@@ -1,0 +1,1 @@
+"""Runs: building, cross-validation, Lightning, scikit-learn."""
