@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from brain_decode.core.errors import ConfigError
+from brain_decode.core.errors import ConfigError, SpecMismatch
 from brain_decode.decoder.input_windows import windows_of
 from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.heads.base import Head
@@ -196,8 +196,19 @@ class BrainDecoder:
         return np.concatenate(parts) if parts else np.zeros((0, width))
 
     def _embedding(self, windows: Windows) -> BrainEmbedding:
-        batch = SignalBatch.from_windows(self.preprocessing.apply_windows(windows), self.signal_spec.subjects)
-        return self.encoder(batch)
+        processed = self.preprocessing.apply_windows(self._in_training_order(windows))
+        return self.encoder(SignalBatch.from_windows(processed, self.signal_spec.subjects))
+
+    def _in_training_order(self, windows: Windows) -> Windows:
+        """Return the channels by name in the order of training, leaving others out."""
+        wanted = self.signal_spec.sensors.names
+        if windows.space.names == wanted or not isinstance(windows.space, Sensors):
+            return windows
+        missing = [name for name in wanted if name not in windows.space.names]
+        if missing:
+            raise SpecMismatch(f"The decoder needs the channels {missing}; the windows have {windows.space.names}.")
+        picked = windows.space.indices(wanted)
+        return replace(windows, data=windows.data[:, picked], space=windows.space.pick(picked))
 
     def _require_task(self, task: str, method: str) -> None:
         if self.target_spec.task != task:

@@ -76,7 +76,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         selected=name,
         seed=int(config.seed),
         classes=decoder.target_spec.classes,
-        images=trials.features is not None,
+
     )
     write_results(run, config, folder)
     return folder

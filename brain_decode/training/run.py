@@ -76,7 +76,7 @@ def train(config: DictConfig, folder: Path) -> Path:
         selected=selected,
         seed=int(config.seed),
         classes=_classes(planned.loaded.trials),
-        images=planned.loaded.trials.features is not None,
+
     )
     metrics = write_results(run, config, folder)
     final.decoder.provenance = _provenance(planned, final.decoder, metrics, receipt, selected)
