@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from pyriemann.geometry.mean import mean_covariance
+from pyriemann.geometry.mean import gmean
 from pyriemann.geometry.tangentspace import tangent_space
 from scipy.signal import get_window
 
@@ -75,7 +75,7 @@ class FilterbankTangent(ClosedFormEncoder):
         scale = type_scale(windows, sensors)
         average = window_covariances(windows / scale[:, None], "sample").mean(axis=0)
         filters = signal_subspace(average) / scale
-        means = [mean_covariance(matrices, metric="riemann") for matrices in self._cospectra(windows, filters)]
+        means = [gmean(matrices, metric="riemann") for matrices in self._cospectra(windows, filters)]
         self.store_fitted(filters=filters, references=np.stack(means))
 
     def transform(self, windows: np.ndarray) -> np.ndarray:

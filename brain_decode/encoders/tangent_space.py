@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from pyriemann.geometry.mean import mean_covariance
+from pyriemann.geometry.mean import gmean
 from pyriemann.geometry.tangentspace import tangent_space
 
 from brain_decode.core.errors import unknown_option
@@ -57,7 +57,7 @@ class TangentSpace(ClosedFormEncoder):
         average = window_covariances(windows / scale[:, None], "sample").mean(axis=0)
         filters = signal_subspace(average) / scale
         covariances = window_covariances(filters @ windows, self.estimator)
-        self.store_fitted(filters=filters, reference=mean_covariance(covariances, metric="riemann"))
+        self.store_fitted(filters=filters, reference=gmean(covariances, metric="riemann"))
 
     def transform(self, windows: np.ndarray) -> np.ndarray:
         """Return (window, embedding_dim) tangent vectors."""

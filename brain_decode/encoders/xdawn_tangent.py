@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from pyriemann.geometry.mean import mean_covariance
+from pyriemann.geometry.mean import gmean
 from pyriemann.geometry.tangentspace import tangent_space
 from pyriemann.spatialfilters import Xdawn
 
@@ -69,7 +69,7 @@ class XdawnTangent(ClosedFormEncoder):
         xdawn = Xdawn(nfilter=self.n_filters, estimator="scm").fit(subspace @ windows, np.asarray(labels))
         filters, prototypes = xdawn.filters_ @ subspace, xdawn.evokeds_
         covariances = self._covariances(windows, filters, prototypes)
-        reference = mean_covariance(covariances, metric="riemann")
+        reference = gmean(covariances, metric="riemann")
         self.store_fitted(filters=filters, prototypes=prototypes, reference=reference)
 
     def transform(self, windows: np.ndarray) -> np.ndarray:
