@@ -47,7 +47,11 @@ class CSP(ClosedFormEncoder):
     @property
     def embedding_dim(self) -> int:  # type: ignore[override]
         """Values per window, one per filter."""
-        return min(self.n_filters, self.signal_spec.n_channels) if self.filters is None else len(self.filters)
+        return (
+            min(self.n_filters, self.signal_spec.n_channels)
+            if self.filters is None
+            else self.fitted("filters").shape[0]
+        )
 
     def fit_arrays(self, windows: np.ndarray, labels: np.ndarray | None) -> None:
         """Fit the filters.

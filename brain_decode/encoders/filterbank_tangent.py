@@ -65,7 +65,7 @@ class FilterbankTangent(ClosedFormEncoder):
     @property
     def embedding_dim(self) -> int:  # type: ignore[override]
         """Values per window."""
-        size = self.signal_spec.n_channels if self.references is None else self.references.shape[-1]
+        size = self.signal_spec.n_channels if self.references is None else self.fitted("references").shape[-1]
         return len(self.bands_hz) * size * (size + 1) // 2
 
     def fit_arrays(self, windows: np.ndarray, labels: np.ndarray | None) -> None:

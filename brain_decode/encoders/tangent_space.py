@@ -46,7 +46,7 @@ class TangentSpace(ClosedFormEncoder):
     @property
     def embedding_dim(self) -> int:  # type: ignore[override]
         """Values per window."""
-        size = self.signal_spec.n_channels if self.reference is None else len(self.reference)
+        size = self.signal_spec.n_channels if self.reference is None else self.fitted("reference").shape[0]
         return size * (size + 1) // 2
 
     def fit_arrays(self, windows: np.ndarray, labels: np.ndarray | None) -> None:

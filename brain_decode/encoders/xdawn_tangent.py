@@ -49,7 +49,7 @@ class XdawnTangent(ClosedFormEncoder):
     def embedding_dim(self) -> int:  # type: ignore[override]
         """Values per window; for two classes before fitting."""
         filters = min(self.n_filters, self.signal_spec.n_channels)
-        size = 4 * filters if self.reference is None else len(self.reference)
+        size = 4 * filters if self.reference is None else self.fitted("reference").shape[0]
         return size * (size + 1) // 2
 
     def fit_arrays(self, windows: np.ndarray, labels: np.ndarray | None) -> None:

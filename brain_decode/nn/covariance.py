@@ -30,7 +30,7 @@ def require_finite(windows: np.ndarray, names: Sequence[str]) -> None:
     if np.isfinite(windows).all():
         return
     broken = ~np.isfinite(windows).all(axis=2)
-    channels = [names[index] for index in np.flatnonzero(broken.any(axis=0))]
+    channels = [name for name, is_broken in zip(names, broken.any(axis=0), strict=True) if is_broken]
     raise DataError(
         f"Samples must be finite; {int(broken.any(axis=1).sum())} of {len(windows)} windows hold NaN or infinity in "
         f"{', '.join(channels)}. Reject these windows or drop the channels."
@@ -48,7 +48,7 @@ def require_live_channels(windows: np.ndarray, names: Sequence[str]) -> None:
     require_finite(windows, names)
     flat = np.ptp(windows, axis=2).max(axis=0) == 0
     if flat.any():
-        channels = ", ".join(names[index] for index in np.flatnonzero(flat))
+        channels = ", ".join(name for name, is_flat in zip(names, flat, strict=True) if is_flat)
         raise DataError(
             f"Every channel must carry signal; flat in all {len(windows)} training windows: {channels}. "
             "Mark it bad in channels.tsv or drop it with a pick step."
