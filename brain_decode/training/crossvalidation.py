@@ -12,7 +12,7 @@ import pandas as pd
 from brain_decode.core.errors import DataError
 from brain_decode.core.progress import track
 from brain_decode.datasets.leakage import check_leakage
-from brain_decode.datasets.sealed import SealedTest
+from brain_decode.datasets.sealed import SealedFold, collect_openings, seal
 from brain_decode.datasets.splits import Fold, Split, inner_folds
 from brain_decode.training.fitting import FitSettings, FittedDecoder, fit_decoder
 from brain_decode.training.predicting import GallerySettings, predict_rows, selection_score
@@ -72,23 +72,25 @@ def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValid
         LeakageError: A fold lets test information into training.
     """
     folds = protocol.split.folds(trials.table)
+    for fold in folds:
+        _guard(trials, fold, protocol, protocol.split.forbids)
+    sealed = [seal(fold) for fold in folds]
     result = CrossValidation(pd.DataFrame())
     parts: list[pd.DataFrame] = []
-    for fold in track(folds, "folds", total=len(folds)):
-        _guard(trials, fold, protocol, protocol.split.forbids)
+    for fold in track(sealed, "folds", total=len(sealed)):
         parts += _run_fold(plan, trials, fold, protocol, result)
     result.predictions = pd.concat(parts, ignore_index=True)
+    result.openings = collect_openings(sealed)
     return result
 
 
 def _run_fold(
-    plan: Plan, trials: Trials, fold: Fold, protocol: Protocol, result: CrossValidation
+    plan: Plan, trials: Trials, fold: SealedFold, protocol: Protocol, result: CrossValidation
 ) -> list[pd.DataFrame]:
-    sealed = SealedTest(fold)
     kept = _kept(trials, fold.train)
     chosen, scores = _select(plan, trials, kept, protocol)
     fitted = {recipe.name: _fit(recipe, trials, kept, protocol) for recipe in plan.recipes}
-    test = sealed.open("score the fitted decoders")
+    test = fold.test.open("score the fitted decoders")
     named = {plan.name: fitted[chosen.name], **fitted}
     frames = [
         predict_rows(one.decoder, trials, test, protocol.gallery).assign(decoder=name, fold=fold.name, split="test")
@@ -97,7 +99,6 @@ def _run_fold(
     record = {"name": fold.name, "n_train": len(kept), "n_test": len(test), "selected": chosen.name}
     result.folds.append(record | ({"selection_scores": scores} if len(plan.candidates) > 1 else {}))
     result.curves += [{"fold": fold.name, **point} for point in fitted[chosen.name].curves]
-    result.openings += sealed.openings
     result.fitted.append(fitted[chosen.name])
     return frames
 
@@ -110,6 +111,8 @@ def fit_final(plan: Plan, trials: Trials, protocol: Protocol) -> tuple[FittedDec
 
 
 def _kept(trials: Trials, rows: np.ndarray) -> np.ndarray:
+    if not len(rows):
+        return rows
     rejected = trials.table["rejected"].to_numpy()[rows] != ""
     if rejected.all():
         raise DataError("Every training window was rejected; the thresholds do not fit the unit of the data.")
@@ -117,6 +120,8 @@ def _kept(trials: Trials, rows: np.ndarray) -> np.ndarray:
 
 
 def _guard(trials: Trials, fold: Fold, protocol: Protocol, forbids: Sequence[str]) -> None:
+    if not len(fold.train):  # a decoder that is only scored has no training part to leak into
+        return
     check_leakage(
         trials.table, fold, forbids=forbids, zero_shot=protocol.zero_shot, content_hashes=protocol.hashes
     )
@@ -143,7 +148,8 @@ def _inner_score(recipe: Recipe, trials: Trials, folds: Sequence[Fold], protocol
 
 
 def _inner(trials: Trials, rows: np.ndarray, protocol: Protocol) -> list[Fold]:
-    folds = inner_folds(trials.table, rows, zero_shot=protocol.zero_shot)
+    level = next((level for level in protocol.split.forbids if level in ("subject", "session", "run")), "run")
+    folds = inner_folds(trials.table, rows, zero_shot=protocol.zero_shot, level=level)
     for fold in folds:
         _guard(trials, fold, protocol, ())
     return folds

@@ -108,6 +108,8 @@ def fit_decoder(
     seed_everything(settings.seed)
     preprocessing = recipe.build_preprocessing()
     every_row = np.sort(np.concatenate([rows, validation]).astype(int))
+    if recipe.is_fixed:
+        return FittedDecoder(_fixed_decoder(recipe, trials), [])
     _require_classes(recipe, trials, rows)
     spec = _fit_preprocessing(preprocessing, trials, _bounded(every_row, trials, preprocessing, settings.seed))
     encoder = recipe.build_encoder(spec)
@@ -117,6 +119,18 @@ def fit_decoder(
         _fit_closed_form(decoder, trials, every_row, settings)
         return FittedDecoder(decoder, [])
     return FittedDecoder(decoder, _fit_gradient(decoder, trials, rows, validation, settings))
+
+
+def _fixed_decoder(recipe: Recipe, trials: Trials) -> BrainDecoder:
+    """Return a decoder with nothing to fit; its sizes come from one window, its values from none."""
+    preprocessing = recipe.build_preprocessing()
+    probe = preprocessing.apply_windows(trials.windows(preprocessing, np.zeros(1, dtype=int)))
+    if not isinstance(probe.space, Sensors):
+        raise SpecMismatch("The windows hold voxels; encoders of this kind read sensors.")
+    spec = SignalSpec(probe.space, probe.data.shape[2], probe.rate_hz, probe.start_s)
+    encoder = recipe.build_encoder(spec)
+    head = recipe.build_head(encoder, trials.target_spec)
+    return BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials))
 
 
 def input_spec_of(trials: Trials) -> InputSpec:

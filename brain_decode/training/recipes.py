@@ -14,6 +14,7 @@ from brain_decode.core.errors import ConfigError, unknown_option
 from brain_decode.core.resources import catalogue_root
 from brain_decode.encoders.base import ClosedFormEncoder, Encoder
 from brain_decode.heads.base import Head
+from brain_decode.nn.closed_form import FittedBuffers
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.spec import SignalSpec, TargetSpec, Task
 
@@ -52,6 +53,14 @@ class Recipe:
     def is_closed_form(self) -> bool:
         """True when the encoder is fitted in closed form, so that no window is kept for early stopping."""
         return issubclass(get_class(str(self.encoder["_target_"])), ClosedFormEncoder)
+
+    @property
+    def is_fixed(self) -> bool:
+        """True when neither encoder, head nor steps have anything to fit, so that there is nothing to train."""
+        parts = [get_class(str(part["_target_"])) for part in (self.encoder, self.head) if "_target_" in part]
+        fixed_parts = [part for part in parts if issubclass(part, FittedBuffers) and not part.fitted_names]
+        steps = self.build_preprocessing().window_steps
+        return len(fixed_parts) == 2 and not any(step.is_fitted_step for step in steps)
 
     def build_preprocessing(self) -> Preprocessing:
         """Return the steps, not fitted."""

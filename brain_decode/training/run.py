@@ -15,10 +15,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError
-from brain_decode.datasets.leakage import duplicate_recordings
 from brain_decode.datasets.splits import OfficialSplit, Split
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.evidence import evoked_evidence
+from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.crossvalidation import CrossValidation, Protocol, cross_validate, fit_final
 from brain_decode.training.fitting import FitSettings, FittedDecoder
 from brain_decode.training.loading import LoadedRun, load_run
@@ -88,15 +88,12 @@ def _prepare(config: DictConfig) -> _Planned:
     steps = OmegaConf.to_container(config.preprocessing, resolve=True)
     if not isinstance(steps, dict):
         raise ConfigError("preprocessing must be a mapping with signal_steps and window_steps.")
-    from brain_decode.preprocessing.base import Preprocessing
-
     preprocessing = Preprocessing.from_json({str(key): value for key, value in steps.items()})
     loaded = load_run(config, preprocessing)
     trials = loaded.trials
     plan = plan_from_config(config, trials.task)
     split = _split(config, trials)
     hashes = trials.content_hashes(plan.recipes[0].build_preprocessing())
-    duplicate_recordings(trials.table, hashes)
     settings = FitSettings(
         seed=int(config.seed),
         trainer=OmegaConf.to_container(config.trainer, resolve=True),  # type: ignore[arg-type]
@@ -104,7 +101,8 @@ def _prepare(config: DictConfig) -> _Planned:
         average_repetitions=trials.task == "retrieval",
     )
     gallery = GallerySettings(str(config.get("gallery") or "exact_image"))
-    zero_shot = trials.task == "retrieval"
+    # Retrieval is about pictures that were never trained on, whatever the split.
+    zero_shot = split.zero_shot or trials.task == "retrieval"
     return _Planned(config, loaded, plan, Protocol(split, settings, gallery, zero_shot, hashes))
 
 
