@@ -1,0 +1,110 @@
+"""Check the installation: packages, catalogue, machine."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+CONFIG = "doctor"
+
+_BANNED = ("torchvision", "torchaudio")  # their registry wheels are CUDA builds that break imports beside a CPU torch
+_REQUIREMENT = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?([^;]*)(?:;.*extra == ['\"]([\w-]+)['\"])?")
+
+
+def run(config: DictConfig, folder: Path) -> None:
+    """Print what is there and what is missing.
+
+    Raises:
+        ConfigError: A package the core needs is absent or of another version.
+    """
+    from rich.console import Console
+
+    from brain_decode.core.errors import ConfigError
+
+    console = Console(highlight=False, soft_wrap=True)
+    faults, extras = _packages()
+    for line in (*_machine(), _catalogue(), *extras, *_banned()):
+        console.print(line, markup=False)
+    if faults:
+        raise ConfigError(f"The installation lacks {', '.join(faults)}. Install brain_decode again.")
+    console.print("The installation is complete.")
+
+
+def _packages() -> tuple[list[str], list[str]]:
+    """Return the faults of the core and one line per extra."""
+    faults: list[str] = []
+    extras: dict[str, list[str]] = {}
+    for requirement in _requirements():
+        match = _REQUIREMENT.match(requirement)
+        if match is None or match.group(1) == "brain_decode":
+            continue
+        name, wanted, extra = match.group(1), match.group(2).strip(" ()"), match.group(3)
+        missing = not _is_satisfied(name, wanted)
+        if extra is None and missing:
+            faults.append(f"{name}{wanted}")
+        elif extra is not None:
+            extras.setdefault(extra, []).extend([name] if missing else [])
+    return faults, [_extra_line(name, missing) for name, missing in sorted(extras.items())]
+
+
+def _requirements() -> list[str]:
+    from brain_decode.core.errors import ConfigError
+
+    try:
+        return importlib.metadata.requires("brain_decode") or []
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ConfigError(
+            "brain_decode runs from a folder, it is not installed. Run pip install -e . there."
+        ) from error
+
+
+def _is_satisfied(name: str, wanted: str) -> bool:
+    from packaging.specifiers import SpecifierSet
+
+    try:
+        return SpecifierSet(wanted).contains(importlib.metadata.version(name), prereleases=True)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+
+
+def _extra_line(name: str, missing: list[str]) -> str:
+    if not missing:
+        return f"extra {name}: installed"
+    return f"extra {name}: not installed ({', '.join(missing)}); pip install 'brain_decode[{name}]'"
+
+
+def _machine() -> list[str]:
+    import torch
+
+    free_gib = shutil.disk_usage(Path.cwd()).free / 2**30
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
+    return [
+        f"python {sys.version.split()[0]}, torch {torch.__version__}, graphics card: {device}",
+        f"{os.cpu_count()} cores, {memory_gib:.1f} GiB memory, {free_gib:.1f} GiB free here",
+    ]
+
+
+def _catalogue() -> str:
+    from brain_decode.core.resources import catalogue_root
+
+    root = catalogue_root()
+    counts = [f"{len(list((root / name).rglob('*.yaml')))} in {name}/" for name in ("conf", "datasets", "tokenizers")]
+    return f"catalogue: {', '.join(counts)}"
+
+
+def _banned() -> list[str]:
+    found = []
+    for name in _BANNED:
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        found.append(f"warning: {name} {version} is installed; with a CPU torch it breaks imports. Remove it.")
+    return found

@@ -1,0 +1,60 @@
+"""One run, or a sweep of runs, of a command."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from brain_decode.cli.commands import Command
+from brain_decode.cli.composition import QUIET_HYDRA, compose, explained, opened_hydra, require_complete
+from brain_decode.cli.overrides import catalogue_folder, parse_override, prepare_overrides, quoted
+from brain_decode.core.run_folder import new_folder_name, open_run_folder, require_free_folder
+
+__all__ = ["run_once", "run_sweep"]
+
+
+@dataclass(frozen=True)
+class _SweepJob:
+    """One run of a sweep; a launcher plug-in may pickle it and call it in another process."""
+
+    command: str
+
+    def __call__(self, config: DictConfig) -> None:
+        require_complete(config)
+        _run_in(self.command, config, Path(HydraConfig.get().runtime.output_dir))
+
+
+def run_once(command: Command, words: Sequence[str]) -> None:
+    """Compose the configuration and run the command in its run folder."""
+    config = compose(command.config, words)
+    out = config.get("out")
+    _run_in(command.name, config, Path(out) if out else None)
+
+
+def run_sweep(command: Command, words: Sequence[str]) -> None:
+    """Run every combination of the values through Hydra's sweeper and launcher, each in a numbered folder."""
+    overrides = prepare_overrides(words, multirun=True)
+    catalogue = catalogue_folder(overrides)
+    out = [str(o.value()) for o in map(parse_override, overrides) if o.key_or_group == "out" and o.value()]
+    folder = Path(out[-1]) if out else new_folder_name(command.name)
+    require_free_folder(folder, command.name)
+    settings = [f"hydra.sweep.dir={quoted(str(folder))}", "hydra.sweep.subdir=${hydra.job.num}"]
+    jobs = [word for word in overrides if parse_override(word).key_or_group != "out"]
+    with opened_hydra(catalogue) as hydra, explained(hydra, command.config, jobs, catalogue):
+        hydra.multirun(
+            config_name=command.config,
+            task_function=_SweepJob(command.name),
+            overrides=[*QUIET_HYDRA, *settings, *jobs],
+            with_log_configuration=False,
+        )
+
+
+def _run_in(name: str, config: DictConfig, out: Path | None) -> None:
+    module = importlib.import_module(f"brain_decode.cli.{name}")
+    with open_run_folder(name, out) as folder:
+        module.run(config, folder)

@@ -1,0 +1,102 @@
+"""Files that are either whole or not there."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brain_decode.core.errors import DataError, StorageError
+
+__all__ = ["make_folder", "storage_error", "write_atomically"]
+
+_REMEDIES = {
+    errno.ENOSPC: "the disk is full. Free space or choose another folder",
+    errno.EDQUOT: "the quota is used up. Free space or choose another folder",
+    errno.EROFS: "the file system is read-only. Choose another folder",
+    errno.EACCES: "writing is not permitted. Change the permissions or choose another folder",
+    errno.EPERM: "writing is not permitted. Change the permissions or choose another folder",
+    errno.ENOTDIR: "a part of the path is a file, not a folder. Choose another folder",
+    errno.EISDIR: "a folder has this name. Choose another name",
+    errno.ENAMETOOLONG: "the name is too long. Choose a shorter one",
+}
+
+
+def storage_error(path: Path | str, error: OSError) -> StorageError:
+    """Build the error for a file that could not be written, with the remedy where the cause is known."""
+    reason = _REMEDIES.get(error.errno or 0, error.strerror or str(error))
+    return StorageError(f"Cannot write '{path}': {reason}.")
+
+
+def make_folder(folder: Path) -> Path:
+    """Create a folder and its parents where they are missing, and return it.
+
+    Raises:
+        StorageError: It cannot be created.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError as error:
+        raise StorageError(f"Cannot write '{folder}': a file has this name. Choose another folder.") from error
+    except OSError as error:
+        raise storage_error(folder, error) from error
+    return folder
+
+
+def write_atomically(path: Path, content: bytes | str | Mapping[str, Any] | list[Any]) -> Path:
+    """Write a file beside its place, flush it to the disk, then rename it; a reader never sees half of it.
+
+    Args:
+        path: Where it goes; its folder is created.
+        content: Bytes, text (UTF-8), or plain values that are written as indented JSON.
+
+    Returns:
+        `path`.
+
+    Raises:
+        StorageError: The disk is full, or the folder cannot be written.
+        DataError: Values that JSON cannot hold.
+    """
+    data = _as_bytes(path, content)
+    make_folder(path.parent)
+    beside = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
+    try:
+        _write_through(beside, data)
+        os.replace(beside, path)
+        _flush_folder(path.parent)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        beside.unlink(missing_ok=True)
+    return path
+
+
+def _as_bytes(path: Path, content: bytes | str | Mapping[str, Any] | list[Any]) -> bytes:
+    if isinstance(content, bytes):
+        return content
+    if isinstance(content, str):
+        return content.encode("utf-8")
+    try:
+        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"'{path.name}' cannot be written as JSON: {error}. Pass plain, finite values.") from error
+    return f"{text}\n".encode()
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
