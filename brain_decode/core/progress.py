@@ -1,0 +1,89 @@
+"""Progress on a terminal: a bar, the rate and the time that remains; nothing where nobody watches."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+__all__ = ["somebody_watches", "track"]
+
+Item = TypeVar("Item")
+
+# rich draws one live display at a time: a bar inside another joins it.
+_ACTIVE: ContextVar[Progress | None] = ContextVar("active_progress", default=None)
+
+
+class _RateColumn(ProgressColumn):
+    """Items per second."""
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{speed:.3g}/s")
+
+
+def somebody_watches() -> bool:
+    """Return True when standard error is a terminal."""
+    return bool(sys.stderr and sys.stderr.isatty())
+
+
+def track(iterable: Iterable[Item], description: str, total: int | None = None) -> Iterator[Item]:
+    """Yield the items, drawing a progress bar on a terminal.
+
+    Args:
+        iterable: What to go through.
+        description: A few words before the bar.
+        total: Number of items, where the iterable does not know.
+    """
+    if not somebody_watches():
+        yield from iterable
+        return
+    active = _ACTIVE.get()
+    if active is not None:
+        yield from _advance(active, iterable, description, total)
+        return
+    with _bars() as progress:
+        _ACTIVE.set(progress)
+        try:
+            yield from _advance(progress, iterable, description, total)
+        finally:
+            _ACTIVE.set(None)
+
+
+def _advance(progress: Progress, iterable: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
+    if total is None and hasattr(iterable, "__len__"):
+        total = len(iterable)
+    task = progress.add_task(description, total=total)
+    try:
+        for item in iterable:
+            yield item
+            progress.advance(task)
+    finally:
+        progress.remove_task(task)
+
+
+def _bars() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _RateColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
