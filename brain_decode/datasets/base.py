@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -12,11 +13,21 @@ from typing import Any
 import numpy as np
 
 from brain_decode.core.errors import ConfigError, DataError, did_you_mean, unknown_option
-from brain_decode.signals.recording import Recording
+from brain_decode.signals.recording import Entities, Recording
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import Task
 
-__all__ = ["Dataset", "EventTarget", "Facts", "check_facts", "choose_labels", "dataset_folder", "event_text"]
+__all__ = [
+    "Dataset",
+    "EventTarget",
+    "Facts",
+    "check_facts",
+    "choose_labels",
+    "choose_recordings",
+    "dataset_folder",
+    "event_text",
+    "named_files",
+]
 
 _LOG = logging.getLogger(__name__)
 _TASKS = ("classification", "regression", "retrieval")
@@ -197,11 +208,7 @@ class Dataset(ABC):
         facts: What each recording must agree with.
     """
 
-    def __init__(
-        self, root: str | Path, *, name: str, facts: Facts | Mapping[str, Any] | None = None, **_: object
-    ) -> None:
-        if _:
-            raise unknown_option(f"setting of dataset '{name}'", sorted(_)[0], ["root", "name", "facts"])
+    def __init__(self, root: str | Path, *, name: str, facts: Facts | Mapping[str, Any] | None = None) -> None:
         self.root = Path(root).expanduser()
         self.name = name
         self.facts = Facts.from_config(facts)
@@ -240,6 +247,50 @@ def dataset_folder(root: Path, pattern: str, name: str) -> Path:
             "Set paths.data to the folder that holds it."
         )
     raise DataError(f"Dataset '{name}': no file {pattern} in {root}. Set paths.data to the folder that holds it.")
+
+
+def named_files(
+    paths: Sequence[Path], expression: str | None, *, name: str, task: str = ""
+) -> dict[Entities, Path]:
+    """Return the entities each file name states; without an expression, files are runs of participant "01".
+
+    Raises:
+        DataError: A name that does not fit the expression.
+        ConfigError: Two files with the same entities.
+    """
+    found: dict[Entities, Path] = {}
+    for number, path in enumerate(paths, start=1):
+        match = re.search(expression, path.name) if expression is not None else None
+        if expression is not None and match is None:
+            raise DataError(f"{path.name} does not fit the expression '{expression}' of loader.entities.")
+        parts = {"subject": "01", "task": task, "run": f"{number:02d}"} if match is None else match.groupdict("")
+        entities = Entities(**({"subject": "01", "task": task} | {key: value for key, value in parts.items() if value}))
+        if entities in found:
+            raise ConfigError(
+                f"Dataset '{name}': {found[entities].name} and {path.name} are both {entities.label}. "
+                "Extend loader.entities so that it tells them apart."
+            )
+        found[entities] = path
+    return found
+
+
+def choose_recordings(
+    found: Mapping[Entities, Path], wanted: Mapping[str, Sequence[object] | None], *, name: str
+) -> dict[Entities, Path]:
+    """Keep the participants that are wanted, then of these the sessions, tasks and runs.
+
+    Raises:
+        ConfigError: A label that none of the remaining recordings has.
+        DataError: Nothing remains.
+    """
+    chosen = dict(found)
+    for level, labels in wanted.items():
+        if labels is not None:
+            kept = set(choose_labels(level, labels, {getattr(entities, level) for entities in chosen}))
+            chosen = {entities: path for entities, path in chosen.items() if getattr(entities, level) in kept}
+    if not chosen:
+        raise DataError(f"Dataset '{name}': no recording is left of {len(found)} with {dict(wanted)}. Ask for fewer.")
+    return chosen
 
 
 def choose_labels(kind: str, wanted: Sequence[object] | str | int | None, known: Iterable[str]) -> list[str]:

@@ -178,20 +178,21 @@ def recording_to_raw(recording: Recording) -> Any:
     if isinstance(recording.source, RawSource) and _is_whole(recording):
         return recording.source.raw.copy()
     raw = mne.io.RawArray(recording.read(), _header(recording), first_samp=recording.first_sample, verbose="ERROR")
-    annotations = recording.annotations
-    if annotations is None:
-        events = recording.events
-        durations = events["duration_s"].astype(float).fillna(0.0)
-        annotations = mne.Annotations(events["onset_s"] + raw.first_time, durations, events["trial_type"].astype(str))
-        if raw.info["meas_date"] is not None:
-            annotations = mne.Annotations(
-                annotations.onset, annotations.duration, annotations.description, orig_time=raw.info["meas_date"]
-            )
-        else:
-            annotations = annotations.copy()
-            annotations.onset -= raw.first_time
+    annotations = _first_sample_annotations(recording, raw.first_time)
     raw.set_annotations(annotations, verbose="ERROR")
     return raw
+
+
+def _first_sample_annotations(recording: Recording, first_time_s: float) -> mne.Annotations:
+    """Return annotations as `set_annotations` expects them: from the first sample where there is no clock time."""
+    if recording.annotations is not None:
+        annotations = recording.annotations.copy()
+        if annotations.orig_time is None:
+            annotations.onset -= first_time_s
+        return annotations
+    events = recording.events
+    durations = events["duration_s"].astype(float).fillna(0.0)
+    return mne.Annotations(events["onset_s"].astype(float), durations, events["trial_type"].astype(str))
 
 
 def recording_from_epochs(epochs: Any, entities: Entities | None = None) -> Recording:
