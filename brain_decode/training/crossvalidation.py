@@ -14,8 +14,9 @@ from brain_decode.core.progress import track
 from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.sealed import SealedFold, collect_openings, seal
 from brain_decode.datasets.splits import Fold, Split, inner_folds
+from brain_decode.evaluation.retrieval import GalleryKind
 from brain_decode.training.fitting import FitSettings, FittedDecoder, fit_decoder
-from brain_decode.training.predicting import GallerySettings, predict_rows, selection_score
+from brain_decode.training.predicting import predict_rows, selection_score
 from brain_decode.training.recipes import Plan, Recipe
 from brain_decode.training.trials import Trials
 
@@ -55,7 +56,7 @@ class Protocol:
 
     split: Split
     settings: FitSettings
-    gallery: GallerySettings
+    gallery: GalleryKind
     zero_shot: bool
     hashes: Sequence[str]
 

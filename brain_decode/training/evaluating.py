@@ -15,7 +15,7 @@ from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.evidence import evoked_evidence
 from brain_decode.signals.sensors import Sensors
 from brain_decode.training.loading import LoadedRun, load_run
-from brain_decode.training.predicting import GallerySettings, predict_rows
+from brain_decode.training.predicting import predict_rows
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
@@ -43,7 +43,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
     _require_channels(decoder, trials)
     rows = _scored_rows(decoder, loaded)
     _require_known_labels(decoder, trials, rows)
-    gallery = GallerySettings(str(config.get("gallery") or "exact_image"))
+    gallery = config.get("gallery") or "exact_image"
     name = str(decoder.provenance.get("recipe", decoder.encoder.architecture))
     predictions = predict_rows(decoder, trials, rows, gallery).assign(decoder=name, fold="all", split="test")
     hashes = trials.content_hashes(decoder.preprocessing)

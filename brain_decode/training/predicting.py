@@ -2,49 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from brain_decode.core.errors import unknown_option
+from brain_decode.core.errors import ConfigError
 from brain_decode.decoder.brain_decoder import BrainDecoder
-from brain_decode.evaluation.retrieval import Gallery, concept_centres, ranks_of
+from brain_decode.evaluation.retrieval import REPETITION_COUNTS, Gallery, GalleryKind, ranks_of_truth, similarities
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 
-__all__ = ["REPETITIONS", "GallerySettings", "predict_rows", "selection_score"]
+__all__ = ["predict_rows", "selection_score"]
 
-# Repetitions averaged for the curve, as the THINGS-EEG2 literature reports them; `all` is added.
-REPETITIONS = (1, 2, 5, 10, 20, 40, 80)
-GALLERY_KINDS = ("exact_image", "concept_centre", "all_images")
-_BATCH = 512
+_BATCH = 512  # windows read and answered at once
+_AVERAGED_BATCH = 32  # stimuli averaged at once; each brings all its repetitions
 
 
-@dataclass(frozen=True)
-class GallerySettings:
-    """What retrieval compares a window with.
-
-    Args:
-        kind: "exact_image" (pictures of the scored part), "concept_centre" (mean of the other pictures of each scored
-            concept) or "all_images" (every picture that has features).
-    """
-
-    kind: str = "exact_image"
-
-    def __post_init__(self) -> None:
-        if self.kind not in GALLERY_KINDS:
-            raise unknown_option("gallery", self.kind, GALLERY_KINDS)
-
-
-def predict_rows(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, gallery: GallerySettings) -> pd.DataFrame:
+def predict_rows(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, gallery: GalleryKind) -> pd.DataFrame:
     """Return one row per window (and, for retrieval, per averaged stimulus) with the decoder's answer and the truth.
 
     Args:
         decoder: Fitted.
         trials: The run's windows.
         rows: Positions to predict.
-        gallery: Retrieval only.
+        gallery: What retrieval compares with: pictures of the predicted part ("exact_image"), per concept the mean of
+            its other pictures ("concept_centre"), or every picture that has features ("all_images").
     """
     if trials.task == "retrieval":
         return _predict_retrieval(decoder, trials, rows, gallery)
@@ -82,43 +63,34 @@ def _answers(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> np.ndar
     return np.concatenate(parts)
 
 
-def _predict_retrieval(
-    decoder: BrainDecoder, trials: Trials, rows: np.ndarray, settings: GallerySettings
-) -> pd.DataFrame:
-    gallery = build_gallery(trials, rows, settings)
-    most = int(repetition_groups(trials.table, rows).sizes.max())
-    counts = sorted({count for count in REPETITIONS if count < most} | {most})
+def _predict_retrieval(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, kind: GalleryKind) -> pd.DataFrame:
+    gallery = build_gallery(trials, rows, kind)
+    fewest = int(repetition_groups(trials.table, rows).sizes.min())
+    # Every point of the curve scores the same stimuli, so it ends where the rarest stimulus does.
+    counts = sorted({count for count in REPETITION_COUNTS if count < fewest} | {fewest})
     frames = []
     for count in counts:
-        # One repetition scores every single trial; more average the first `count` of each stimulus.
-        groups = (
-            RepetitionGroups(rows, np.arange(len(rows)))
-            if count == 1
-            else repetition_groups(trials.table, rows, at_most=count)
-        )
-        frames.append(_ranked(decoder, trials, groups, gallery, settings).assign(n_repetitions=count))
+        groups = repetition_groups(trials.table, rows, at_most=count)
+        if count == 1:  # every single trial, not only the first of each stimulus
+            groups = RepetitionGroups(rows, np.arange(len(rows)))
+        frames.append(_ranked(decoder, trials, groups, gallery).assign(n_repetitions=count))
     return pd.concat(frames, ignore_index=True)
 
 
-def _ranked(
-    decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups, gallery: Gallery, settings: GallerySettings
-) -> pd.DataFrame:
-    answers = np.concatenate(
-        [
-            _group_answers(decoder, trials, groups.members(np.arange(start, min(start + _BATCH // 8, len(groups)))))
-            for start in range(0, len(groups), _BATCH // 8)
-        ]
-    )
+def _ranked(decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups, gallery: Gallery) -> pd.DataFrame:
+    size = _BATCH if len(groups) == len(groups.rows) else _AVERAGED_BATCH
+    parts = [np.arange(start, min(start + size, len(groups))) for start in range(0, len(groups), size)]
+    answers = np.concatenate([_group_answers(decoder, trials, groups.members(part)) for part in parts])
     frame = trials.table.iloc[groups.first_rows()].assign(window=groups.first_rows())
-    wanted = frame["concept"] if settings.kind == "concept_centre" else frame["stimulus"]
-    ranks, similarity, best = ranks_of(answers, gallery, wanted.astype(str).to_numpy())
+    wanted = frame["concept" if gallery.kind == "concept_centre" else "stimulus"].astype(str)
+    similarity, truth = similarities(answers, gallery), gallery.positions(wanted.tolist())
     return frame.assign(
-        truth=wanted.astype(str),
-        predicted=best,
-        rank=ranks,
-        similarity=similarity,
-        gallery=settings.kind,
-        gallery_size=len(gallery.ids),
+        truth=wanted,
+        predicted=np.array(gallery.ids)[similarity.argmax(axis=1)],
+        rank=ranks_of_truth(similarity, truth),
+        similarity=np.take_along_axis(similarity, truth[:, None], axis=1)[:, 0],
+        gallery=gallery.kind,
+        gallery_size=len(gallery),
     )
 
 
@@ -127,19 +99,30 @@ def _group_answers(decoder: BrainDecoder, trials: Trials, groups: RepetitionGrou
     if len(groups) == len(groups.rows):
         return decoder.answer_windows(windows)
     # Window steps first: they are per trial, while the average of the repetitions is what the encoder sees.
-    averaged = groups.average(decoder.preprocessing.apply_windows(windows))
-    return decoder.answer_preprocessed(averaged)
+    return decoder.answer_preprocessed(groups.average(decoder.preprocessing.apply_windows(windows)))
 
 
-def build_gallery(trials: Trials, rows: np.ndarray, settings: GallerySettings) -> Gallery:
-    """Return the stimuli that answers are compared with."""
+def build_gallery(trials: Trials, rows: np.ndarray, kind: GalleryKind) -> Gallery:
+    """Return the stimuli that answers are compared with.
+
+    Raises:
+        ConfigError: The dataset has no features, or concept centres are asked for where concepts are unknown.
+    """
+    if trials.features is None:
+        raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
+    if kind == "all_images":
+        return Gallery(trials.feature_ids, trials.features, kind)
     part = trials.table.iloc[rows]
-    features = trials.features
-    if features is None:
-        features = trials.targets(rows[:1])  # raises the error that names the missing entry
-    if settings.kind == "all_images":
-        return Gallery(trials.feature_ids, features, settings.kind)
     stimuli = tuple(dict.fromkeys(part["stimulus"].astype(str)))
-    if settings.kind == "exact_image":
-        return Gallery(stimuli, features[trials.feature_rows(stimuli)], settings.kind)
-    return concept_centres(trials.feature_ids, features, trials.feature_concepts, shown=stimuli)
+    if kind == "exact_image":
+        return Gallery(stimuli, trials.features[trials.feature_rows(stimuli)], kind)
+    if not trials.feature_concepts:
+        raise ConfigError("gallery=concept_centre needs the concept of each stimulus; use gallery=exact_image.")
+    shown = set(part["concept"].astype(str))
+    kept = np.flatnonzero([concept in shown for concept in trials.feature_concepts])
+    return Gallery.concept_centres(
+        [trials.feature_ids[row] for row in kept],
+        [trials.feature_concepts[row] for row in kept],
+        trials.features[kept],
+        stimuli,
+    )

@@ -22,7 +22,6 @@ from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.crossvalidation import CrossValidation, Protocol, cross_validate, fit_final
 from brain_decode.training.fitting import FitSettings, FittedDecoder
 from brain_decode.training.loading import LoadedRun, load_run
-from brain_decode.training.predicting import GallerySettings
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
 from brain_decode.training.results import RunResult, write_results
@@ -100,7 +99,7 @@ def _prepare(config: DictConfig) -> _Planned:
         optimizer=OmegaConf.to_container(config.optimizer, resolve=True),  # type: ignore[arg-type]
         average_repetitions=trials.task == "retrieval",
     )
-    gallery = GallerySettings(str(config.get("gallery") or "exact_image"))
+    gallery = config.get("gallery") or "exact_image"
     # Retrieval is about pictures that were never trained on, whatever the split.
     zero_shot = split.zero_shot or trials.task == "retrieval"
     return _Planned(config, loaded, plan, Protocol(split, settings, gallery, zero_shot, hashes))
