@@ -22,6 +22,8 @@ from brain_decode.training.trials import Trials
 
 __all__ = ["evaluate"]
 
+_EVOKED_WINDOWS = 4000  # evoked responses in the report are averages of at most this many windows
+
 
 def evaluate(config: DictConfig, folder: Path) -> Path:
     """Score `checkpoint` on `datasets` and write the run folder.
@@ -140,5 +142,6 @@ def _require_known_labels(decoder: BrainDecoder, trials: Trials, rows: np.ndarra
 def _evoked(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> dict[str, Any] | None:
     if trials.task != "classification" or trials.table["label"].nunique() < 2:
         return None
-    return evoked_evidence(trials.windows(decoder.preprocessing, rows[:4000]))
+    windows = trials.windows(decoder.preprocessing, rows[:_EVOKED_WINDOWS])
+    return evoked_evidence(windows, sorted(windows.table["label"].astype(str).unique()), note="The scored windows.")
 

@@ -143,19 +143,14 @@ def input_spec_of(trials: Trials) -> InputSpec:
     if not isinstance(recording.space, Sensors):
         raise SpecMismatch(f"{recording.label} holds voxels; decoders of this kind read sensors.")
     offset = 0.0 if not recording.continuous else float(np.nan_to_num(first["onset_s"]))
-    picked = [i for i, kind in enumerate(recording.space.types) if kind == "feature" or i in _brain(recording.space)]
     return InputSpec(
-        sensors=recording.space.pick(picked),
+        sensors=recording.space.pick(recording.space.decoded_indices()),
         rate_hz=recording.rate_hz,
         start_s=round(float(first["start_s"]) - offset, 9),
         stop_s=round(float(first["stop_s"]) - offset, 9),
         target_column=trials.target_column,
         classes=trials.class_values,
     )
-
-
-def _brain(sensors: Sensors) -> set[int]:
-    return {int(index) for index in sensors.brain_indices()}
 
 
 def _require_classes(recipe: Recipe, trials: Trials, rows: np.ndarray) -> None:

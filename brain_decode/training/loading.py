@@ -14,11 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.base import Dataset, EventTarget
+from brain_decode.datasets.features import FeatureFile
 from brain_decode.datasets.window_table import build_window_table
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.preprocessing.rejection import Rejection
 from brain_decode.signals.recording import Recording
-from brain_decode.stimuli.features import load_features
 from brain_decode.training.trials import Trials, describe_classes
 
 __all__ = ["LoadedRun", "load_run", "load_recordings"]
@@ -166,9 +166,8 @@ def _add_features(trials: Trials, entries: Sequence[Mapping[str, Any]]) -> None:
             "Retrieval needs one dataset entry with features: (the vectors of its stimuli); "
             f"got {[entry['name'] for entry in entries]}."
         )
-    features = load_features(entries[0]["features"])
-    trials.features, trials.feature_ids = features.features, tuple(features.ids)
-    trials.feature_concepts = tuple(features.concepts or ())
+    features = FeatureFile.from_config(entries[0]["features"]).load(Path(entries[0]["loader"]["root"]))
+    trials.features, trials.feature_ids = features.vectors, features.ids
 
 
 def _reject(config: DictConfig, trials: Trials, preprocessing: Preprocessing) -> dict[str, Any] | None:

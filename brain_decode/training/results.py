@@ -8,15 +8,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.files import write_atomically
-from brain_decode.evaluation import evidence
+from brain_decode.evaluation.evidence import (
+    calibration_evidence,
+    confusion_evidence,
+    group_evidence,
+    k_way_evidence,
+    rank_evidence,
+)
 from brain_decode.evaluation.predictions import write_predictions
 from brain_decode.evaluation.scoring import score_classification, score_regression, score_retrieval
-from brain_decode.evaluation.statistics import cluster_level
+from brain_decode.evaluation.statistics import clusters_of
 from brain_decode.signals.spec import Task
 from brain_decode.training.receipts import plain
 
@@ -25,7 +30,7 @@ __all__ = ["RunResult", "score", "write_results"]
 
 @dataclass(frozen=True)
 class RunResult:
-    """Everything a run knows when it ends; see `docs` of the run folder in ARCHITECTURE.md for the files."""
+    """Everything a run knows when it ends; ARCHITECTURE.md lists the files it becomes."""
 
     command: str
     decoder: str
@@ -71,56 +76,67 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def _metrics(run: RunResult) -> dict[str, Any]:
     """Scores of the kept windows; where windows were rejected, those of all windows beside them."""
-    kept = run.predictions[run.predictions["rejected"] == ""]
-    by_decoder = {name: score(frame, run) for name, frame in kept.groupby("decoder", sort=False)}
-    own = run.predictions[run.predictions["decoder"] == run.decoder]
+    scored = _most_repetitions(run.predictions)
+    kept = scored[scored["rejected"] == ""]
+    by_decoder = {str(name): score(frame, run) for name, frame in kept.groupby("decoder", sort=False)}
+    own = scored[scored["decoder"] == run.decoder]
     return {
         "split": "test",
         "dataset": " + ".join(str(summary["name"]) for summary in run.datasets),
-        "simulated": any(bool(summary.get("simulated")) for summary in run.datasets),
+        "simulated": _is_simulated(run),
         "task": run.task,
         "protocol": run.protocol,
         "decoder": run.decoder,
         "selected": run.selected,
         "folds": list(run.folds),
-        "cluster": cluster_level(own),
+        "cluster": clusters_of(own).level,
         "metrics": by_decoder[run.decoder],
-        "metrics_without_rejection": score(own, run) if len(kept) < len(run.predictions) else None,
+        "metrics_without_rejection": score(own, run) if len(kept) < len(scored) else None,
         "baselines": {name: scores for name, scores in by_decoder.items() if name != run.decoder},
         "oracle": run.oracle,
     }
 
 
+def _is_simulated(run: RunResult) -> bool:
+    return any(bool(summary.get("simulated")) for summary in run.datasets)
+
+
+def _most_repetitions(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that carry the score: for retrieval, those that average the most repetitions."""
+    if "n_repetitions" not in predictions:
+        return predictions
+    most = predictions.groupby(["decoder", "fold"])["n_repetitions"].transform("max")
+    return predictions[predictions["n_repetitions"] == most]
+
+
 def _report_data(run: RunResult) -> dict[str, Any]:
-    own = run.predictions[(run.predictions["decoder"] == run.decoder) & (run.predictions["rejected"] == "")]
+    kept = run.predictions[(run.predictions["decoder"] == run.decoder) & (run.predictions["rejected"] == "")]
+    own = _most_repetitions(kept)
     data: dict[str, Any] = {
-        "simulated": any(bool(summary.get("simulated")) for summary in run.datasets),
+        "simulated": _is_simulated(run),
         "datasets": list(run.datasets),
         "evoked": run.evoked,
         "learning_curves": list(run.curves),
         "rejection": run.rejection,
         "exclusions": list(run.exclusions),
         "oracle": run.oracle,
-        "groups": _groups(own, run),
+        "groups": group_evidence(own, run.task, run.classes, seed=run.seed),
     }
     if run.task == "classification":
-        truth = own["truth"].to_numpy()
-        probabilities = own[[f"probability_{label}" for label in run.classes]].to_numpy(float)
-        data["confusion"] = evidence.confusion(truth, own["predicted"].to_numpy(), run.classes)
-        data["calibration"] = evidence.calibration(truth, probabilities, run.classes)
+        data["confusion"] = confusion_evidence(own, run.classes)
+        data["calibration"] = calibration_evidence(own, run.classes)
     if run.task == "retrieval":
-        data |= evidence.retrieval(own, seed=run.seed)
+        data["ranks"] = rank_evidence(own)
+        data["k_way"] = k_way_evidence(own, seed=run.seed)
+        data["repetitions"] = _repetition_curve(kept, run)
     return data
 
 
-def _groups(own: pd.DataFrame, run: RunResult) -> list[dict[str, Any]]:
-    groups = []
-    for level, keys in (("subject", ["subject"]), ("run", ["subject", "session", "task", "run"])):
-        parts = own.groupby(keys, sort=True)
-        if parts.ngroups < 2:
-            continue
-        for key, frame in parts:
-            if run.task != "classification" or frame["truth"].nunique() == len(run.classes):
-                label = "_".join(str(part) for part in np.atleast_1d(np.array(key, dtype=object)) if part)
-                groups.append({"level": level, "label": label, "n": len(frame), "metrics": score(frame, run)})
-    return groups
+def _repetition_curve(kept: pd.DataFrame, run: RunResult) -> list[dict[str, Any]]:
+    """Return top-1 and top-5 for each number of averaged repetitions; 1 scores every single trial."""
+    curve = []
+    for count, frame in kept.groupby("n_repetitions"):
+        scores = score_retrieval(frame, seed=run.seed, n_permutations=0)
+        point = {"n": int(count), "top1": scores["top1"]["value"], "top5": scores["top5"]["value"]}
+        curve.append(point | {"ci95": scores["top1"]["ci95"], "ci95_top5": scores["top5"]["ci95"]})
+    return curve

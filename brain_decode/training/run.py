@@ -130,7 +130,8 @@ def _evoked(planned: _Planned, own: pd.DataFrame) -> dict[str, Any] | None:
     if len(rows) > _EVOKED_WINDOWS:
         rows = np.sort(np.random.default_rng(0).choice(rows, _EVOKED_WINDOWS, replace=False))
     preprocessing = planned.plan.recipes[0].build_preprocessing()
-    return evoked_evidence(trials.windows(preprocessing, rows))
+    note = "Averages of the scored windows after the stateless steps: a description of the data, not a test."
+    return evoked_evidence(trials.windows(preprocessing, rows), trials.classes, note=note)
 
 
 def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> dict[str, Any]:
