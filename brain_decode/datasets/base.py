@@ -228,12 +228,12 @@ class Dataset(ABC):
 
 
 def dataset_folder(root: Path, pattern: str, name: str) -> Path:
-    """Return the folder with files that match `pattern`: `root`, or its parent where that is the dataset itself.
+    """Return the folder with files that match `pattern`: `root`; where it is absent, its parent if that is the dataset.
 
     Raises:
         DataError: Neither folder holds such a file.
     """
-    for folder in (root, root.parent):
+    for folder in (root,) if root.is_dir() else (root.parent,):
         if folder.is_dir() and next(folder.glob(pattern), None) is not None:
             if folder != root:
                 _LOG.info("Dataset '%s' is read from %s itself.", name, folder)
