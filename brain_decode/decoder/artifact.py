@@ -69,6 +69,7 @@ def _write_files(decoder: BrainDecoder, folder: Path) -> None:
         for name, tensor in module.state_dict().items()
     }
     save_file(tensors, str(folder / "model.safetensors"))
+    (folder / "model.safetensors").chmod(0o644)  # safetensors makes it private
 
 
 def _write_json(path: Path, content: Any) -> None:

@@ -99,7 +99,7 @@ def dataset_entries(config: DictConfig) -> list[dict[str, Any]]:
 def load_recordings(entry: Mapping[str, Any]) -> tuple[Dataset, list[Recording]]:
     """Build the loader of a dataset entry and return its recordings, lazily read."""
     loader = dict(entry["loader"])
-    for key in ("subjects", "sessions"):
+    for key in ("subjects", "sessions", "tasks"):
         if entry.get(key) is not None:
             loader[key] = entry[key]
     dataset: Dataset = instantiate(loader, name=entry["name"], facts=entry.get("facts"), _convert_="all")
