@@ -58,8 +58,8 @@ def score_classification(
 ) -> dict[str, Score]:
     """Return `auc`, `balanced_accuracy`, `accuracy` and `ece` of one decoder's pooled predictions.
 
-    Each is {"value", "ci95", "chance", "p_permutation", "n"}. p is None for ece, where no permutation was asked for, and
-    where no run holds two classes (then permuting within runs changes nothing).
+    Each is {"value", "ci95", "chance", "p_permutation", "n"}. p is None for ece, where no permutation was asked for,
+    and where no run holds two classes (then permuting within runs changes nothing).
 
     Args:
         predictions: Rows of one decoder with `truth`, `predicted` and a probability for each class.

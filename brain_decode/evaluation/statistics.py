@@ -93,7 +93,7 @@ def weighted_mean(values: np.ndarray, clusters: Clusters, weights: np.ndarray) -
 def weighted_auc(positive: np.ndarray, scores: np.ndarray, clusters: Clusters, weights: np.ndarray) -> np.ndarray:
     """Return (n_bootstrap,) the AUC of each resample; NaN where it holds one class only.
 
-    Windows are sorted once; a resample changes only their weights, so each AUC is a cumulative sum. Ties count one half.
+    Windows are sorted once; a resample changes only their weights, so each AUC is a cumulative sum. Ties count half.
 
     Args:
         positive: (n,) bool.
