@@ -197,7 +197,9 @@ def test_a_gap_longer_than_the_recording_is_refused() -> None:
         ContiguousKFold(gap_s=1000).folds(make_table(runs=1))
 
 
-@pytest.mark.parametrize(("settings", "message"), [({"n_folds": 1}, "at least 2 folds"), ({"gap_s": -1}, "not negative")])
+@pytest.mark.parametrize(
+    ("settings", "message"), [({"n_folds": 1}, "at least 2 folds"), ({"gap_s": -1}, "not negative")]
+)
 def test_impossible_settings_are_refused(settings: dict, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         ContiguousKFold(**settings)
