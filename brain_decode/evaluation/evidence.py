@@ -172,7 +172,7 @@ def _separability(data: np.ndarray, labels: np.ndarray, classes: Sequence[str]) 
 def _group_scores(
     rows: pd.DataFrame, task: Task, classes: Sequence[str], seed: int, n_bootstrap: int
 ) -> dict[str, dict[str, Any]]:
-    settings = {"seed": seed, "n_bootstrap": n_bootstrap, "n_permutations": 0}
+    settings: dict[str, Any] = {"seed": seed, "n_bootstrap": n_bootstrap, "n_permutations": 0}
     if task == "retrieval":
         scores = score_retrieval(rows, **settings)
     elif task == "regression":

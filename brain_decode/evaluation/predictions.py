@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -150,7 +151,8 @@ def write_predictions(frame: pd.DataFrame, path: Path) -> None:
         frame.to_parquet(beside, index=False)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise StorageError(
             f"Predictions cannot be written to {path}: {error}. Free space or choose out=DIR."
         ) from error

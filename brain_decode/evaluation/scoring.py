@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -19,6 +19,7 @@ from brain_decode.evaluation.retrieval import all_ranks, k_way_probability
 from brain_decode.evaluation.statistics import (
     Clusters,
     bootstrap_weights,
+    chunks,
     clusters_of,
     interval,
     paired_difference,
@@ -58,8 +59,8 @@ def score_classification(
 ) -> dict[str, Score]:
     """Return `auc`, `balanced_accuracy`, `accuracy` and `ece` of one decoder's pooled predictions.
 
-    Each is {"value", "ci95", "chance", "p_permutation", "n"}. p is None for ece, where no permutation was asked for, and
-    where no run holds two classes (then permuting within runs changes nothing).
+    Each is {"value", "ci95", "chance", "p_permutation", "n"}. p is None for ece, where no permutation was asked for,
+    and where no run holds two classes (then permuting within runs changes nothing).
 
     Args:
         predictions: Rows of one decoder with `truth`, `predicted` and a probability for each class.
@@ -158,17 +159,20 @@ def score_retrieval(
         raise DataError(f"Ranks lie between 0 and the gallery size {sizes.min()} - 1; got up to {ranks.max():g}.")
     clusters, rng = clusters_of(predictions), np.random.default_rng(seed)
     weights = bootstrap_weights(clusters, n_bootstrap, rng)
-    null_ranks = _null_ranks(predictions, sizes, similarity, truth, n_permutations, rng)
     functions = _rank_functions(sizes)
+    null: dict[str, list[np.ndarray]] = {name: [] for name in functions}
+    for null_ranks in _null_ranks(predictions, sizes, similarity, truth, n_permutations, rng):
+        for name, (function, _) in functions.items():
+            null[name].append(function(null_ranks).mean(axis=1))
     scores = {}
     for name, (function, chance) in functions.items():
         right = function(ranks)
-        null = function(null_ranks).mean(axis=1)
+        value = float(right.mean())
         scores[name] = {
-            "value": float(right.mean()),
+            "value": value,
             "ci95": interval(weighted_mean(right, clusters, weights)),
             "chance": float(np.mean(chance)),
-            "p_permutation": permutation_p(float(right.mean()), null) if n_permutations else None,
+            "p_permutation": permutation_p(value, np.concatenate(null[name])) if n_permutations else None,
             "n": len(predictions),
         }
     return scores
@@ -350,13 +354,18 @@ def _null_ranks(
     truth: np.ndarray | None,
     n_permutations: int,
     rng: np.random.Generator,
-) -> np.ndarray:
-    """Return (n_permutations, n) ranks of a decoder that knows nothing."""
+) -> Iterator[np.ndarray]:
+    """Yield chunks (rows, n) of ranks of a decoder that knows nothing."""
+    slices = chunks(n_permutations, len(predictions))
     if similarity is not None and truth is not None:
         names, codes = np.unique(truth, return_inverse=True)
-        permuted = rng.permuted(np.tile(names, (n_permutations, 1)), axis=1)
-        return all_ranks(similarity)[np.arange(len(predictions)), permuted[:, codes]]
+        ranks, rows = all_ranks(similarity), np.arange(len(predictions))
+        for part in slices:
+            permuted = rng.permuted(np.tile(names, (part.stop - part.start, 1)), axis=1)
+            yield ranks[rows, permuted[:, codes]]
+        return
     keys = [name for name in ("fold", "truth") if name in predictions]
     units = predictions.groupby(keys).ngroup().to_numpy() if "truth" in keys else np.arange(len(predictions))
-    drawn = rng.random((n_permutations, int(units.max()) + 1))
-    return np.floor(drawn[:, units] * sizes)
+    for part in slices:
+        drawn = rng.random((part.stop - part.start, int(units.max()) + 1))
+        yield np.floor(drawn[:, units] * sizes)

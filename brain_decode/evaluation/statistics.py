@@ -20,6 +20,7 @@ __all__ = [
     "Clusters",
     "benjamini_hochberg",
     "bootstrap_weights",
+    "chunks",
     "clusters_of",
     "holm",
     "interval",
@@ -93,7 +94,7 @@ def weighted_mean(values: np.ndarray, clusters: Clusters, weights: np.ndarray) -
 def weighted_auc(positive: np.ndarray, scores: np.ndarray, clusters: Clusters, weights: np.ndarray) -> np.ndarray:
     """Return (n_bootstrap,) the AUC of each resample; NaN where it holds one class only.
 
-    Windows are sorted once; a resample changes only their weights, so each AUC is a cumulative sum. Ties count one half.
+    Windows are sorted once; a resample changes only their weights, so each AUC is a cumulative sum. Ties count half.
 
     Args:
         positive: (n,) bool.
@@ -105,7 +106,7 @@ def weighted_auc(positive: np.ndarray, scores: np.ndarray, clusters: Clusters, w
     codes, is_positive = clusters.codes[order], positive[order].astype(float)
     starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf) != 0)
     values = np.empty(len(weights))
-    for rows in _chunks(len(weights), len(scores)):
+    for rows in chunks(len(weights), len(scores)):
         drawn = weights[rows][:, codes]
         above = np.add.reduceat(drawn * is_positive, starts, axis=1)
         below = np.add.reduceat(drawn * (1 - is_positive), starts, axis=1)
@@ -121,7 +122,7 @@ def permuted_within(groups: np.ndarray, n_permutations: int, rng: np.random.Gene
     order = np.argsort(groups, kind="stable")
     bounds = np.flatnonzero(np.diff(groups[order], prepend=-1))
     blocks = np.split(order, bounds[1:])
-    for rows in _chunks(n_permutations, len(groups)):
+    for rows in chunks(n_permutations, len(groups)):
         chunk = np.empty((rows.stop - rows.start, len(groups)), dtype=np.int32)
         for block in blocks:
             chunk[:, block] = rng.permuted(np.tile(block.astype(np.int32), (len(chunk), 1)), axis=1)
@@ -180,14 +181,15 @@ def paired_difference(
     }
 
 
+def chunks(n_rows: int, width: int) -> Iterator[slice]:
+    """Yield slices of `n_rows` rows so that rows of `width` numbers stay within 32 MB."""
+    size = max(1, _CHUNK // max(width, 1))
+    for start in range(0, n_rows, size):
+        yield slice(start, min(start + size, n_rows))
+
+
 def _checked_p(p_values: np.ndarray) -> np.ndarray:
     p_values = np.asarray(p_values, dtype=float)
     if not np.all((p_values >= 0) & (p_values <= 1)):
         raise DataError(f"p-values lie in [0, 1]; got {p_values.tolist()}.")
     return p_values
-
-
-def _chunks(n_rows: int, width: int) -> Iterator[slice]:
-    size = max(1, _CHUNK // max(width, 1))
-    for start in range(0, n_rows, size):
-        yield slice(start, min(start + size, n_rows))
