@@ -197,8 +197,8 @@ def _check_rate(raw: Any, sidecar: Mapping[str, Any], path: Path) -> None:
         return
     if abs(stated - raw.info["sfreq"]) > 1e-3 * stated:
         raise DataError(
-            f"{path.name}: the sidecar states SamplingFrequency {stated:g} Hz, the recording has {raw.info['sfreq']} Hz. "
-            "Correct the file that is wrong."
+            f"{path.name}: the sidecar states SamplingFrequency {stated:g} Hz, the recording has {raw.info['sfreq']} "
+            "Hz. Correct the file that is wrong."
         )
 
 
@@ -223,7 +223,8 @@ def _apply_channel_table(raw: Any, path: Path | None, recording: Path) -> None:
     present = table[table["name"].isin(raw.ch_names)]
     if present.empty:
         raise DataError(
-            f"{path.name}: none of its channels {table['name'].tolist()} is in {recording.name}, which has {raw.ch_names}."
+            f"{path.name}: none of its channels {table['name'].tolist()} is in {recording.name}, "
+            f"which has {raw.ch_names}."
         )
     if len(present) < max(len(table), len(raw.ch_names)):
         differing = sorted(set(table["name"]) ^ set(raw.ch_names))

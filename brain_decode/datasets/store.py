@@ -245,12 +245,15 @@ class SignalStore:
         lengths = self._lengths(table, recordings)
         self._require_one_layout(present, lengths, table)
         n_times = int(lengths[0])
-        # Kept time-major: each window is then one contiguous copy out of the memory map.
-        out = np.empty((len(table), n_times, len(first.sensors)), dtype=np.float32)
         starts = self._starts(table)
-        for position in present:
-            rows = slice(None) if len(present) == 1 else np.flatnonzero(recordings == position)
-            out[rows] = self._gather(position, table, starts[rows], rows, n_times)
+        # Kept time-major: each window is then one contiguous copy out of the memory map.
+        if len(present) == 1:
+            out = self._gather(present[0], table, starts, slice(None), n_times)
+        else:
+            out = np.empty((len(table), n_times, len(first.sensors)), dtype=np.float32)
+            for position in present:
+                rows = np.flatnonzero(recordings == position)
+                out[rows] = self._gather(position, table, starts[rows], rows, n_times)
         relative = _relative_start_s(table, first)
         return Windows(out.transpose(0, 2, 1), first.rate_hz, relative, first.sensors, table)
 
@@ -330,7 +333,8 @@ class SignalStore:
                 )
         if (lengths != lengths[0]).any():
             raise SpecMismatch(
-                f"Windows read together need one length; got {sorted(set(lengths.tolist()))} samples. Use SignalStore.batch."
+                f"Windows read together need one length; got {sorted(set(lengths.tolist()))} samples. "
+                "Use SignalStore.batch."
             )
 
 
