@@ -154,13 +154,13 @@ class ArrayDataset(Dataset):
             )
         if self.montage is None:
             return Sensors(tuple(names), (self.channel_type,) * n_channels)
-        placed = mne.io.RawArray(np.zeros((n_channels, 1)), mne.create_info(names, 1.0, self.channel_type), verbose="ERROR")
+        placed = mne.io.RawArray(
+            np.zeros((n_channels, 1)), mne.create_info(names, 1.0, self.channel_type), verbose="ERROR"
+        )
         fill_positions(placed, self.montage, path.name)
         return sensors_from_info(placed.info)
 
-    def _events(
-        self, folder: Path, arrays: Mapping[str, np.ndarray], n_trials: int | None, path: Path
-    ) -> pd.DataFrame:
+    def _events(self, folder: Path, arrays: Mapping[str, np.ndarray], n_trials: int | None, path: Path) -> pd.DataFrame:
         columns = {name: self._column(folder, arrays, name, key, path) for name, key in self.columns.items()}
         lengths = {name: len(values) for name, values in columns.items()}
         expected = n_trials if n_trials is not None else len(columns.get("onset_s", ()))
@@ -168,16 +168,16 @@ class ArrayDataset(Dataset):
         if wrong:
             raise DataError(f"{path.name}: {expected} events are expected, but the columns have {wrong}.")
         if n_trials is None and columns and "onset_s" not in columns:
-            raise DataError(f"Dataset '{self.name}': a continuous signal with events needs `onset_s` in loader.columns.")
+            raise DataError(
+                f"Dataset '{self.name}': a continuous signal with events needs `onset_s` in loader.columns."
+            )
         onset = columns.pop("onset_s", np.full(expected, np.nan))
         duration = columns.pop("duration_s", np.zeros(expected))
         names = columns.pop("trial_type", np.full(expected, "", dtype=object))
         table = pd.DataFrame({"onset_s": onset, "duration_s": duration, "trial_type": [event_text(n) for n in names]})
         return table.assign(**columns)
 
-    def _column(
-        self, folder: Path, arrays: Mapping[str, np.ndarray], name: str, key: str, path: Path
-    ) -> np.ndarray:
+    def _column(self, folder: Path, arrays: Mapping[str, np.ndarray], name: str, key: str, path: Path) -> np.ndarray:
         if name in self.column_files:
             path = folder / self.column_files[name]
             arrays = load_arrays(path)

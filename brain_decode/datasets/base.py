@@ -150,7 +150,9 @@ def check_facts(facts: Facts, recordings: Sequence[Recording]) -> list[str]:
         return []
     listed = {str(subject) for subject in facts.subjects}
     others = sorted({recording.entities.subject for recording in recordings} - listed)
-    return [f"Participants {others} are not among those the dataset card describes ({sorted(listed)})."] if others else []
+    return (
+        [f"Participants {others} are not among those the dataset card describes ({sorted(listed)})."] if others else []
+    )
 
 
 def _where(recording: Recording) -> str:
@@ -239,7 +241,9 @@ def dataset_folder(root: Path, pattern: str, name: str) -> Path:
                 _LOG.info("Dataset '%s' is read from %s itself.", name, folder)
             return folder
     if not root.parent.is_dir():
-        raise DataError(f"Dataset '{name}': the folder {root.parent} does not exist. Set paths.data to the data folder.")
+        raise DataError(
+            f"Dataset '{name}': the folder {root.parent} does not exist. Set paths.data to the data folder."
+        )
     if not root.is_dir():
         present = sorted(entry.name for entry in root.parent.iterdir() if entry.is_dir())
         raise DataError(
@@ -249,9 +253,7 @@ def dataset_folder(root: Path, pattern: str, name: str) -> Path:
     raise DataError(f"Dataset '{name}': no file {pattern} in {root}. Set paths.data to the folder that holds it.")
 
 
-def named_files(
-    paths: Sequence[Path], expression: str | None, *, name: str, task: str = ""
-) -> dict[Entities, Path]:
+def named_files(paths: Sequence[Path], expression: str | None, *, name: str, task: str = "") -> dict[Entities, Path]:
     """Return the entities each file name states; without an expression, files are runs of participant "01".
 
     Raises:

@@ -107,9 +107,9 @@ class BidsDataset(Dataset):
         _check_rate(raw, sidecar, path)
         _apply_channel_table(raw, _inherited(folder, path, "channels", ".tsv"), path)
         apply_settings(raw, self.channels, path.name)
-        line_frequency = pd.to_numeric(sidecar.get("PowerLineFrequency"), errors="coerce")
-        if line_frequency is not None and np.isfinite(line_frequency):
-            raw.info["line_freq"] = float(line_frequency)
+        line_frequency = _number(sidecar, "PowerLineFrequency")
+        if line_frequency is not None:
+            raw.info["line_freq"] = line_frequency
         reference = sidecar.get("EEGReference", sidecar.get("iEEGReference"))
         recording = recording_from_raw(raw, entities, events=_events(folder, path, raw))
         return replace(
@@ -182,14 +182,23 @@ def _sidecar(folder: Path, path: Path) -> dict[str, Any]:
     return merged
 
 
+def _number(sidecar: Mapping[str, Any], key: str) -> float | None:
+    """Return a number of the sidecar, None for "n/a"."""
+    try:
+        value = float(sidecar.get(key, "nan"))
+    except (TypeError, ValueError):
+        return None
+    return value if np.isfinite(value) else None
+
+
 def _check_rate(raw: Any, sidecar: Mapping[str, Any], path: Path) -> None:
-    stated = pd.to_numeric(sidecar.get("SamplingFrequency"), errors="coerce")
-    if stated is None or not np.isfinite(stated):
+    stated = _number(sidecar, "SamplingFrequency")
+    if stated is None:
         return
-    if abs(float(stated) - raw.info["sfreq"]) > 1e-3 * float(stated):
+    if abs(stated - raw.info["sfreq"]) > 1e-3 * stated:
         raise DataError(
-            f"{path.name}: the sidecar states SamplingFrequency {stated} Hz, the recording has {raw.info['sfreq']} Hz. "
-            "Correct the file that is wrong."
+            f"{path.name}: the sidecar states SamplingFrequency {stated:g} Hz, the recording has {raw.info['sfreq']} "
+            "Hz. Correct the file that is wrong."
         )
 
 
@@ -214,7 +223,8 @@ def _apply_channel_table(raw: Any, path: Path | None, recording: Path) -> None:
     present = table[table["name"].isin(raw.ch_names)]
     if present.empty:
         raise DataError(
-            f"{path.name}: none of its channels {table['name'].tolist()} is in {recording.name}, which has {raw.ch_names}."
+            f"{path.name}: none of its channels {table['name'].tolist()} is in {recording.name}, "
+            f"which has {raw.ch_names}."
         )
     if len(present) < max(len(table), len(raw.ch_names)):
         differing = sorted(set(table["name"]) ^ set(raw.ch_names))

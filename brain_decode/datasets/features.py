@@ -30,7 +30,9 @@ class StimulusFeatures:
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.ids) != len(self.vectors):
-            raise DataError(f"{len(self.ids)} stimuli need one vector each; got an array of shape {self.vectors.shape}.")
+            raise DataError(
+                f"{len(self.ids)} stimuli need one vector each; got an array of shape {self.vectors.shape}."
+            )
         if len(set(self.ids)) < len(self.ids):
             raise DataError("Stimulus identities of a gallery must be unique.")
         if not np.isfinite(self.vectors).all():
@@ -83,7 +85,9 @@ class FeatureFile:
         arrays = load_arrays(path)
         for key in (self.key, self.ids):
             if key is not None and key not in arrays:
-                raise DataError(f"{path.name} has no array '{key}'.{did_you_mean(key, arrays)} It has {sorted(arrays)}.")
+                raise DataError(
+                    f"{path.name} has no array '{key}'.{did_you_mean(key, arrays)} It has {sorted(arrays)}."
+                )
         vectors = np.asarray(arrays[self.key or ""], dtype=np.float32)
         ids = range(len(vectors)) if self.ids is None else np.ravel(arrays[self.ids])
         return StimulusFeatures(tuple(event_text(identity) for identity in ids), vectors)

@@ -18,6 +18,7 @@ from brain_decode.signals.recording import Entities, Recording
 
 __all__ = ["FilesDataset"]
 
+
 class FilesDataset(Dataset):
     """Raw files found by a pattern; their events are the annotations, for EEGLAB sets with all event fields.
 

@@ -85,7 +85,9 @@ def open_raw(path: Path) -> Any:
         raise MissingExtra(f"{path.name}: {error} Install brain-decode[formats].") from error
     except _READ_ERRORS as error:
         reason = str(error).strip().split("\n")[0]
-        raise DataError(f"{path.name} could not be read as {path.suffix}: {reason} Check or replace the file.") from error
+        raise DataError(
+            f"{path.name} could not be read as {path.suffix}: {reason} Check or replace the file."
+        ) from error
     for warning in caught:
         message = str(warning.message)
         if "not unique" in message.lower() or "duplicate" in message.lower():
@@ -128,7 +130,9 @@ def fill_positions(raw: Any, montage: str, label: str) -> None:
     allowed = {name.lower() for name in positions.ch_names}
     filled = [name for name in lacking if name.lower() in allowed]
     if not filled:
-        raise DataError(f"{label}: none of the channels {lacking} is in montage '{montage}'. Remove or change `montage`.")
+        raise DataError(
+            f"{label}: none of the channels {lacking} is in montage '{montage}'. Remove or change `montage`."
+        )
     if len(lacking) < len(eeg):
         _LOG.info("%s: positions of all EEG channels were replaced by montage %s.", label, montage)
     with warnings.catch_warnings():

@@ -78,8 +78,6 @@ def _prepared(
     recording: Recording, steps: Sequence[SignalStep], folder: Path, known: dict[tuple[str, int, int], str]
 ) -> StoreEntry:
     """Return the entry of a recording, written unless it is there."""
-    if not isinstance(recording.space, Sensors):
-        raise SpecMismatch(f"{recording.label} holds voxels; the signal store holds sensors.")
     in_memory = not recording.files
     files = [] if in_memory else sha256_of_files(recording.files, known)
     key = _key(recording, steps, files)
@@ -91,11 +89,17 @@ def _prepared(
     return _write_trials(recording, folder / f"{key}.f32", files)
 
 
+def _sensors(recording: Recording) -> Sensors:
+    if not isinstance(recording.space, Sensors):
+        raise SpecMismatch(f"{recording.label} holds voxels; the signal store holds sensors.")
+    return recording.space
+
+
 def _key(recording: Recording, steps: Sequence[SignalStep], files: Sequence[dict[str, Any]]) -> str:
     """Return the hash of all that determines the stored samples."""
     described = {
         "files": [file["sha256"] for file in files],
-        "sensors": recording.space.to_json(),
+        "sensors": _sensors(recording).to_json(),
         "rate_hz": recording.rate_hz,
         "n_times": recording.n_times,
         "continuous": recording.continuous,
@@ -113,14 +117,14 @@ def _key(recording: Recording, steps: Sequence[SignalStep], files: Sequence[dict
 def _write_continuous(
     recording: Recording, steps: Sequence[SignalStep], path: Path, files: list[dict[str, Any]]
 ) -> StoreEntry:
-    decoded = recording.space.decoded_indices()
+    decoded = _sensors(recording).decoded_indices()
     samples = recording.read()
-    _require_finite(samples[decoded], recording.space.pick(decoded), f"{recording.label}")
+    _require_finite(samples[decoded], _sensors(recording).pick(decoded), f"{recording.label}")
     content_hash = _hash_blocks([samples[decoded]])
     if not (steps and steps[0].name == _PICK):
-        samples, sensors = samples[decoded], recording.space.pick(decoded)
+        samples, sensors = samples[decoded], _sensors(recording).pick(decoded)
     else:
-        sensors = recording.space
+        sensors = _sensors(recording)
     signal = Continuous(samples, recording.rate_hz, sensors)
     for step in steps:
         signal = step.apply(signal)
@@ -132,8 +136,8 @@ def _write_continuous(
 
 
 def _write_trials(recording: Recording, path: Path, files: list[dict[str, Any]]) -> StoreEntry:
-    decoded = recording.space.decoded_indices()
-    sensors = recording.space.pick(decoded)
+    decoded = _sensors(recording).decoded_indices()
+    sensors = _sensors(recording).pick(decoded)
     _require_channels(sensors, recording)
     content_hash = _hash_blocks(_trial_blocks(recording, decoded))
     entry = _entry(recording, path, files, content_hash, (), sensors, recording.rate_hz, recording.n_times)
@@ -172,7 +176,7 @@ def _trial_blocks(recording: Recording, decoded: np.ndarray) -> Iterator[np.ndar
     for first in range(0, recording.source.n_trials, _TRIALS_PER_BLOCK):
         chosen = np.arange(first, min(first + _TRIALS_PER_BLOCK, recording.source.n_trials))
         block = recording.read_trials(chosen)[:, decoded]
-        sensors = recording.space.pick(decoded)
+        sensors = _sensors(recording).pick(decoded)
         _require_finite(block.transpose(1, 0, 2).reshape(len(sensors), -1), sensors, recording.label)
         yield block
 
@@ -196,7 +200,7 @@ def _require_finite(samples: np.ndarray, sensors: Sensors, label: str) -> None:
 
 def _require_channels(sensors: Sensors, recording: Recording) -> None:
     if len(sensors) == 0:
-        kinds = sorted(set(recording.space.types))
+        kinds = sorted(set(_sensors(recording).types))
         raise DataError(
             f"{recording.label} has no channel to decode: its channel types are {kinds}. "
             "Set loader.channel_types, or pick channels as the first preprocessing step."
@@ -241,12 +245,15 @@ class SignalStore:
         lengths = self._lengths(table, recordings)
         self._require_one_layout(present, lengths, table)
         n_times = int(lengths[0])
-        # Kept time-major: each window is then one contiguous copy out of the memory map.
-        out = np.empty((len(table), n_times, len(first.sensors)), dtype=np.float32)
         starts = self._starts(table)
-        for position in present:
-            rows = slice(None) if len(present) == 1 else np.flatnonzero(recordings == position)
-            out[rows] = self._gather(position, table, starts[rows], rows, n_times)
+        # Kept time-major: each window is then one contiguous copy out of the memory map.
+        if len(present) == 1:
+            out = self._gather(present[0], table, starts, slice(None), n_times)
+        else:
+            out = np.empty((len(table), n_times, len(first.sensors)), dtype=np.float32)
+            for position in present:
+                rows = np.flatnonzero(recordings == position)
+                out[rows] = self._gather(position, table, starts[rows], rows, n_times)
         relative = _relative_start_s(table, first)
         return Windows(out.transpose(0, 2, 1), first.rate_hz, relative, first.sensors, table)
 
@@ -326,7 +333,8 @@ class SignalStore:
                 )
         if (lengths != lengths[0]).any():
             raise SpecMismatch(
-                f"Windows read together need one length; got {sorted(set(lengths.tolist()))} samples. Use SignalStore.batch."
+                f"Windows read together need one length; got {sorted(set(lengths.tolist()))} samples. "
+                "Use SignalStore.batch."
             )
 
 

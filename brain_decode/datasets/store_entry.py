@@ -9,7 +9,7 @@ import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,10 @@ def open_folder(folder: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink()
         for partial in folder.glob(".*.partial"):
-            if time.time() - partial.stat().st_mtime > _STALE_PARTIAL_S:
-                partial.unlink(missing_ok=True)
+            # Another run that shares the folder may rename its partial file at any moment.
+            with suppress(FileNotFoundError):
+                if time.time() - partial.stat().st_mtime > _STALE_PARTIAL_S:
+                    partial.unlink()
 
 
 def write_entry(entry: StoreEntry, blocks: Iterable[np.ndarray]) -> None:
@@ -161,7 +163,7 @@ def _storage_errors(folder: Path) -> Iterator[None]:
 
 
 def known_file_hashes(folder: Path) -> dict[tuple[str, int, int], str]:
-    """Return the hashes that manifests hold, by path, size and modification time: unchanged files are not read again."""
+    """Return the hashes that manifests hold by path, size and modification time; such files are not read again."""
     known: dict[tuple[str, int, int], str] = {}
     for manifest in folder.glob("*.json"):
         try:

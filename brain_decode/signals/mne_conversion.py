@@ -198,8 +198,8 @@ def _first_sample_annotations(recording: Recording, first_time_s: float) -> mne.
 def recording_from_epochs(epochs: Any, entities: Entities | None = None) -> Recording:
     """Return cut trials that are read from MNE epochs lazily; `epochs` is not changed.
 
-    The event table has the name of each event in `trial_type`, its code in `value`, and the metadata columns. A metadata
-    column with a name the event table uses itself gets the prefix `metadata_`.
+    The event table has the name of each event in `trial_type`, its code in `value`, and the metadata columns. A
+    metadata column with a name the event table uses itself gets the prefix `metadata_`.
     """
     files = () if getattr(epochs, "filename", None) is None else (epochs.filename,)
     return Recording(
