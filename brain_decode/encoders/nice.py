@@ -71,10 +71,10 @@ class NICE(Encoder):
         self.require_spec(batch)
         frames = self._frames(batch.signal)
         weight, bias = self._normalised_filters(frames)
-        maps = functional.elu(functional.linear(frames, weight, bias), inplace=True)
-        spatial = self.spatial(maps.flatten(2))
-        normalised = self.spatial_norm(spatial.flatten(0, 1)).unflatten(0, spatial.shape[:2])
-        tokens = self.projection(self.dropout(functional.elu(normalised)))
+        # In rows, because overwriting a view costs a copy of the whole map in the backward pass.
+        maps = functional.elu(functional.linear(frames.flatten(0, 2), weight, bias), inplace=True)
+        spatial = self.spatial_norm(self.spatial(maps.view(-1, self.spatial.in_features)))
+        tokens = self.projection(self.dropout(functional.elu(spatial))).unflatten(0, (-1, self.n_tokens))
         return BrainEmbedding(tokens.flatten(1), tokens)
 
     def _frames(self, signal: torch.Tensor) -> torch.Tensor:
