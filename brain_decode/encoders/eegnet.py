@@ -79,7 +79,7 @@ class EEGNet(Encoder):
     def forward(self, batch: SignalBatch) -> BrainEmbedding:
         """Return the flattened tokens, time before filters, and the tokens (batch, token, filter)."""
         self.require_spec(batch)
-        maps = functional.elu(self.spatial_norm(self._filtered(batch.signal)))
+        maps = functional.elu(self.spatial_norm(self._filtered(batch.signal.to(self.temporal.dtype))))
         maps = self.dropout(functional.avg_pool1d(maps, POOLS[0]))
         maps = self.pointwise(_depthwise(maps, self.depthwise).transpose(1, 2)).transpose(1, 2)
         maps = functional.elu(self.separable_norm(maps))

@@ -69,7 +69,7 @@ class NICE(Encoder):
     def forward(self, batch: SignalBatch) -> BrainEmbedding:
         """Return the flattened tokens, time before filters, and the tokens (batch, token, filter)."""
         self.require_spec(batch)
-        frames = self._frames(batch.signal)
+        frames = self._frames(batch.signal.to(self.temporal.weight.dtype))
         weight, bias = self._normalised_filters(frames)
         # In rows, because overwriting a view costs a copy of the whole map in the backward pass.
         maps = functional.elu(functional.linear(frames.flatten(0, 2), weight, bias), inplace=True)

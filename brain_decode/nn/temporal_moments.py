@@ -30,21 +30,23 @@ def filter_moments(signal: torch.Tensor, filters: torch.Tensor) -> tuple[torch.T
     length, n_times = filters.shape[1], signal.shape[2]
     with torch.autocast(signal.device.type, enabled=False):
         precise = torch.float32 if signal.device.type == "mps" else torch.float64
-        rows = functional.pad(signal.to(precise), same_padding(length)).flatten(0, 1)
-        weights = filters.to(precise)
+        rows, weights = signal.to(precise).flatten(0, 1), filters.to(precise)
         count = rows.shape[0] * n_times
-        lag_means = rows.sum(0).unfold(0, n_times, 1).sum(1) / count
-        blocks = [
-            _lag_products(rows, start, min(_BLOCK, n_times - start), length) for start in range(0, n_times, _BLOCK)
-        ]
+        padded_sum = functional.pad(rows.sum(0), same_padding(length))
+        lag_means = padded_sum.unfold(0, n_times, 1).sum(1) / count
+        blocks = [_lag_products(rows, start, length) for start in range(0, n_times, _BLOCK)]
         covariance = torch.stack(blocks).sum(0) / count - torch.outer(lag_means, lag_means)
         variance = ((weights @ covariance) * weights).sum(1)
         return (weights @ lag_means).to(filters.dtype), variance.to(filters.dtype)
 
 
-def _lag_products(rows: torch.Tensor, start: int, n_outputs: int, length: int) -> torch.Tensor:
-    """Return the (lag, lag) sums of products over all rows and `n_outputs` output samples from `start` on."""
+def _lag_products(rows: torch.Tensor, start: int, length: int) -> torch.Tensor:
+    """Return the (lag, lag) sums of products over all rows and one block of output samples from `start` on."""
+    n_times, before = rows.shape[1], same_padding(length)[0]
+    n_outputs = min(_BLOCK, n_times - start)
     size = n_outputs + length - 1
-    block = rows[:, start : start + size]
-    gram = (block.T @ block).contiguous()
+    first, last = start - before, start - before + size
+    block = rows[:, max(first, 0) : min(last, n_times)]
+    zeros = (max(-first, 0), max(last - n_times, 0))
+    gram = functional.pad(block.T @ block, zeros + zeros)
     return gram.as_strided((n_outputs, length, length), (size + 1, size, 1)).sum(0)
