@@ -114,7 +114,7 @@ def fit_network(
         head: Embeddings to answers; `calibrate`, where it has one, gets the validation outputs at the end.
         reader: Reads a batch by position.
         train_positions: (n,) positions trained on, in a new order every epoch.
-        validation_positions: (n,) positions that choose the epoch; where empty, all epochs run and the last one is kept.
+        validation_positions: (n,) positions that choose the epoch; where empty, all epochs run and the last one stays.
         trainer: Settings of `TrainerSettings`; defaults where absent.
         optimizer: `_target_` and settings of a torch optimiser; AdamW where empty.
         seed: Decides order and dropout: the same seed gives the same weights on the same machine (CPU).

@@ -76,7 +76,7 @@ def test_a_target_that_is_no_model_is_refused(target: str, error: type[Exception
 def test_settings_that_belong_to_the_data_or_to_nobody_are_refused():
     with pytest.raises(ConfigError, match=r"may not hold \['n_chans'\]"):
         Braindecode(SPEC, TARGET, model_settings={"n_chans": 2})
-    with pytest.raises(ConfigError, match="StandIn cannot be built: .*depth"):
+    with pytest.raises(ConfigError, match=r"StandIn cannot be built: .*depth"):
         Braindecode(SPEC, TARGET, model_settings={"depth": 2})
 
 
@@ -114,5 +114,5 @@ def test_a_saved_decoder_is_loaded_only_with_a_class_the_caller_imported(tmp_pat
 
 def test_another_class_than_the_saved_one_is_refused(tmp_path: Path):
     folder = decoder().save_pretrained(tmp_path / "checkpoint")
-    with pytest.raises(ConfigError, match="saved with the model '.*StandIn'; got Linear"):
+    with pytest.raises(ConfigError, match=r"saved with the model '.*StandIn'; got Linear"):
         BrainDecoder.from_pretrained(folder, encoder_class=wrapping(nn.Linear))
