@@ -59,9 +59,7 @@ def _requirements() -> list[str]:
     try:
         return importlib.metadata.requires("brain_decode") or []
     except importlib.metadata.PackageNotFoundError as error:
-        raise ConfigError(
-            "brain_decode runs from a folder, it is not installed. Run pip install -e . there."
-        ) from error
+        raise ConfigError("brain_decode runs from a folder, not installed. Run pip install -e . there.") from error
 
 
 def _is_satisfied(name: str, wanted: str) -> bool:
