@@ -116,7 +116,7 @@ def install(folder: Path, *words: str) -> Path:
     for path in Path(sysconfig.get_paths()["purelib"]).iterdir():
         if "brain_decode" not in path.name and path.suffix != ".pth":
             (libraries / path.name).symlink_to(path)
-    (site / "libraries.pth").write_text(f"{libraries}\n")
+    (site / "0_libraries.pth").write_text(f"{libraries}\n")
     command = [
         str(python),
         "-m",
