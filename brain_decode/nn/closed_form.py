@@ -38,7 +38,7 @@ class FittedBuffers(nn.Module):
             if name not in self.fitted_names:
                 raise TypeError(f"{type(self).__name__} does not list '{name}' in fitted_names.")
             tensor = value if isinstance(value, torch.Tensor) else torch.as_tensor(np.asarray(value))
-            setattr(self, name, tensor.clone())
+            setattr(self, name, tensor.clone(memory_format=torch.contiguous_format))
 
     def fitted(self, name: str) -> np.ndarray:
         """Return a fitted array.

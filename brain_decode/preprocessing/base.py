@@ -39,7 +39,8 @@ class Step(ABC):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if inspect.isabstract(cls) or ABC in cls.__bases__ or cls.__name__ in ("SignalStep", "WindowStep"):
+        # `isabstract` is not known yet here; private bases and the two kinds below are not steps themselves.
+        if cls.__name__.startswith("_") or ABC in cls.__bases__ or cls.__name__ in ("SignalStep", "WindowStep"):
             return
         missing = [attribute for attribute in ("name", "is_causal") if not hasattr(cls, attribute)]
         if missing:
@@ -97,7 +98,7 @@ def _step_classes() -> dict[str, type[Step]]:
         for subclass in pending.pop().__subclasses__():
             pending.append(subclass)
             # Only steps of this package: a saved file may never name code from elsewhere.
-            if subclass.__module__.startswith(f"{package.__name__}.") and not inspect.isabstract(subclass):
+            if subclass.__module__.startswith(f"{package.__name__}.") and not subclass.__name__.startswith("_"):
                 found[subclass.name] = subclass
     return found
 

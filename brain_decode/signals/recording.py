@@ -102,6 +102,8 @@ class Recording:
         files: The files the signal was read from; their content identifies the recording.
         header: The MNE `Info` the recording came from, kept so that the way back loses nothing.
         annotations: MNE annotations of a continuous recording, likewise.
+        first_sample: Sample number of the first sample where the acquisition system counts from elsewhere (MNE's
+            `first_samp`); events and windows count from the first sample that is there.
 
     Raises:
         DataError: A rate that is not positive, events without `onset_s`, or trials and event rows that disagree.
@@ -119,6 +121,7 @@ class Recording:
     files: tuple[Path, ...] = ()
     header: Any = field(default=None, repr=False)
     annotations: Any = field(default=None, repr=False)
+    first_sample: int = 0
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.rate_hz) or self.rate_hz <= 0:

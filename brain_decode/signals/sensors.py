@@ -117,6 +117,11 @@ class Sensors:
         """Return the indices of channels that measure the brain (EEG, MEG, intracranial)."""
         return np.array([i for i, kind in enumerate(self.types) if kind in BRAIN_SENSOR_TYPES], dtype=int)
 
+    def decoded_indices(self) -> np.ndarray:
+        """Return the indices of channels that are decoded unless others are picked: brain sensors and features."""
+        kinds = (*BRAIN_SENSOR_TYPES, "feature")
+        return np.array([i for i, kind in enumerate(self.types) if kind in kinds], dtype=int)
+
     def to_json(self) -> dict[str, Any]:
         """Return plain Python values; unknown coordinates become null."""
         locations = [[None if np.isnan(v) else float(v) for v in row] for row in self.locations]

@@ -1,0 +1,42 @@
+"""What a finished run says on the terminal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+__all__ = ["report_run"]
+
+
+def report_run(folder: Path) -> None:
+    """Write the report of a run folder and print its scores."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from brain_decode.reports.html import write_report
+
+    report = write_report(folder)
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    table = Table(title=f"{metrics['dataset']}, {metrics['protocol']}", title_justify="left")
+    for column in ("decoder", "metric", "value", "95 % interval", "chance", "p"):
+        table.add_column(column)
+    for name, scores in {metrics["decoder"]: metrics["metrics"], **metrics["baselines"]}.items():
+        for metric, entry in scores.items():
+            table.add_row(name, metric, *_cells(entry))
+    console = Console()
+    console.print(table)
+    console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+
+
+def _cells(entry: dict[str, object]) -> tuple[str, str, str, str]:
+    interval = entry.get("ci95")
+    return (
+        _number(entry.get("value")),
+        f"{_number(interval[0])} to {_number(interval[1])}" if isinstance(interval, list) else "",
+        _number(entry.get("chance")),
+        _number(entry.get("p_permutation")),
+    )
+
+
+def _number(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else ""

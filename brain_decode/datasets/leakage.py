@@ -1,0 +1,137 @@
+"""The guard that refuses a fold whose test part could be known from its training part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from brain_decode.core.errors import DataError, LeakageError
+from brain_decode.datasets.splits import Fold, cut_trials, overlap_partner, trial_codes, unit_codes
+
+__all__ = ["check_leakage", "window_label"]
+
+
+def check_leakage(
+    table: pd.DataFrame,
+    fold: Fold,
+    *,
+    forbids: Sequence[str] = (),
+    zero_shot: bool = False,
+    content_hashes: Sequence[str] = (),
+) -> None:
+    """Pass in silence when nothing of the test (or validation) part is in the training part.
+
+    Args:
+        table: Window table.
+        fold: Positions of both sides; inner folds are checked the same way.
+        forbids: Levels whose units may not be on both sides ("subject", "session", "run", "concept").
+        zero_shot: No stimulus may be on both sides.
+        content_hashes: Hash of each recording's content, indexed by the column `recording`.
+
+    Raises:
+        LeakageError: With the two windows or recordings that meet.
+        DataError: Positions outside the table, or a zero-shot fold whose stimuli are unknown.
+    """
+    train, test = np.asarray(fold.train, dtype=int), np.asarray(fold.test, dtype=int)
+    _require_positions(table, fold, train, test)
+    _refuse_shared(table, fold, np.arange(len(table)), train, test, "one row of the window table")
+    for level in forbids:
+        codes, names = unit_codes(table, level)
+        _refuse_shared(table, fold, codes, train, test, f"{level} '{{}}'", names)
+    if zero_shot:
+        _refuse_shared_stimuli(table, fold, train, test)
+    if len(content_hashes):
+        _refuse_stored_twice(table, fold, train, test, content_hashes)
+    _refuse_overlap(table, fold, train, test)
+    _refuse_shared(table, fold, trial_codes(table), train, test, "one trial")
+
+
+def window_label(table: pd.DataFrame, position: int) -> str:
+    """Return a name such as `sub-01_run-02 [1.000, 1.800) s (row 7)` for messages."""
+    row = table.iloc[position]
+    recording = _recording_label(table, position)
+    if cut_trials(table.iloc[[position]])[0]:
+        return f"{recording} trial {row['event']} (row {position})"
+    return f"{recording} [{row['start_s']:.3f}, {row['stop_s']:.3f}) s (row {position})"
+
+
+def _recording_label(table: pd.DataFrame, position: int) -> str:
+    return unit_codes(table.iloc[[position]], "run")[1][0]
+
+
+def _require_positions(table: pd.DataFrame, fold: Fold, train: np.ndarray, test: np.ndarray) -> None:
+    for side, positions in (("training", train), ("test", test)):
+        if not len(positions):
+            raise DataError(f"Fold '{fold.name}' has no {side} windows. Use another split.")
+        if positions.min() < 0 or positions.max() >= len(table):
+            raise DataError(f"Fold '{fold.name}' has {side} positions outside the {len(table)} rows of the table.")
+
+
+def _refuse(table: pd.DataFrame, fold: Fold, what: str, train_row: int, test_row: int) -> LeakageError:
+    return LeakageError(
+        f"Fold '{fold.name}': {what} is on both sides: training {window_label(table, train_row)} and "
+        f"test {window_label(table, test_row)}. Use a split that keeps them together."
+    )
+
+
+def _refuse_shared(
+    table: pd.DataFrame,
+    fold: Fold,
+    codes: np.ndarray,
+    train: np.ndarray,
+    test: np.ndarray,
+    what: str,
+    names: Sequence[str] = (),
+) -> None:
+    shared = np.intersect1d(codes[train], codes[test])
+    if len(shared):
+        described = what.format(names[int(shared[0])]) if len(names) else what
+        first_train = train[codes[train] == shared[0]][0]
+        raise _refuse(table, fold, described, int(first_train), int(test[codes[test] == shared[0]][0]))
+
+
+def _refuse_shared_stimuli(table: pd.DataFrame, fold: Fold, train: np.ndarray, test: np.ndarray) -> None:
+    codes, names = unit_codes(table, "stimulus")
+    if "" in names:
+        unknown = codes == names.index("")
+        if unknown[train].any() or unknown[test].any():
+            raise DataError(
+                f"Fold '{fold.name}' is zero-shot, but {int(unknown.sum())} of {len(table)} windows have no stimulus, "
+                "so it cannot be checked. Set target.stimulus_column in the dataset's YAML."
+            )
+    _refuse_shared(table, fold, codes, train, test, "stimulus '{}' of a zero-shot task", names)
+
+
+def _refuse_stored_twice(
+    table: pd.DataFrame, fold: Fold, train: np.ndarray, test: np.ndarray, content_hashes: Sequence[str]
+) -> None:
+    recording = table["recording"].to_numpy(dtype=int)
+    if recording.max() >= len(content_hashes):
+        raise DataError(f"The table names recording {recording.max()}, but there are {len(content_hashes)} hashes.")
+    content = np.unique(np.asarray(content_hashes, dtype=str), return_inverse=True)[1]
+    sides = [
+        pd.DataFrame({"content": content[r], "recording": r})
+        for r in map(np.unique, (recording[train], recording[test]))
+    ]
+    pairs = sides[0].merge(sides[1], on="content", suffixes=("_train", "_test"))
+    pairs = pairs[pairs["recording_train"] != pairs["recording_test"]]
+    if len(pairs):
+        first, second = int(pairs["recording_train"].iloc[0]), int(pairs["recording_test"].iloc[0])
+        labels = [_recording_label(table, int(np.flatnonzero(recording == index)[0])) for index in (first, second)]
+        raise LeakageError(
+            f"Fold '{fold.name}': one recording is stored twice: '{labels[0]}' (recording {first}, training) and "
+            f"'{labels[1]}' (recording {second}, test) have the same content. Remove one of them."
+        )
+
+
+def _refuse_overlap(table: pd.DataFrame, fold: Fold, train: np.ndarray, test: np.ndarray) -> None:
+    partner = overlap_partner(table, test, train)
+    hits = np.flatnonzero(partner >= 0)
+    if len(hits):
+        train_row, test_row = int(partner[hits[0]]), int(test[hits[0]])
+        raise LeakageError(
+            f"Fold '{fold.name}': training window {window_label(table, train_row)} overlaps test window "
+            f"{window_label(table, test_row)}. Use shorter windows, or a split with a gap."
+        )

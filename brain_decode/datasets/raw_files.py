@@ -1,0 +1,158 @@
+"""Opening continuous recordings of any format MNE reads, with names, types and positions as a dataset file asks."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import mne
+
+from brain_decode.core.errors import DataError, MissingExtra, unknown_option
+from brain_decode.signals.sensors import SENSOR_TYPES
+
+__all__ = [
+    "RAW_EXTENSIONS",
+    "ChannelSettings",
+    "apply_settings",
+    "fill_positions",
+    "open_raw",
+    "recording_files",
+    "set_types",
+]
+
+_LOG = logging.getLogger(__name__)
+RAW_EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set", ".fif", ".cnt", ".gdf", ".mff", ".ds", ".sqd", ".con")
+_READ_ERRORS = (ValueError, OSError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError)
+_NAME_RULES = ("stored", "clean")
+
+
+@dataclass(frozen=True)
+class ChannelSettings:
+    """What a dataset file may say about channels beyond what the recording says.
+
+    Args:
+        names: "stored", or "clean": trailing dots are stripped and the case follows the 10-05 system (`Fc5.` → `FC5`).
+        types: MNE type of named channels, where the file has none or a wrong one.
+        montage: MNE montage that gives a position to EEG channels which have none; nothing is filled without it.
+    """
+
+    names: str = "stored"
+    types: Mapping[str, str] = field(default_factory=dict)
+    montage: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.names not in _NAME_RULES:
+            raise unknown_option("channel_names", self.names, _NAME_RULES)
+        for kind in self.types.values():
+            if kind not in SENSOR_TYPES:
+                raise unknown_option("channel type", kind, SENSOR_TYPES)
+
+
+def apply_settings(raw: Any, settings: ChannelSettings, label: str) -> None:
+    """Rename, retype and place the channels of a recording this package opened itself.
+
+    Raises:
+        DataError: A channel that is not there, names that stop being unique, or no position found.
+    """
+    if settings.names == "clean":
+        _rename(raw, label)
+    for name in settings.types:
+        if name not in raw.ch_names:
+            raise DataError(f"{label}: channel_types names '{name}', but the channels are {raw.ch_names}.")
+    set_types(raw, dict(settings.types))
+    if settings.montage is not None:
+        fill_positions(raw, settings.montage, label)
+
+
+def open_raw(path: Path) -> Any:
+    """Return the recording without its samples being read.
+
+    Raises:
+        DataError: A file that is absent or unreadable, or whose channel names are not unique.
+        MissingExtra: A format whose reader is not installed.
+    """
+    if not path.exists():
+        raise DataError(f"The recording {path} does not exist.")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            raw = mne.io.read_raw(path, preload=False, verbose="WARNING")
+    except ImportError as error:
+        raise MissingExtra(f"{path.name}: {error} Install brain-decode[formats].") from error
+    except _READ_ERRORS as error:
+        reason = str(error).strip().split("\n")[0]
+        raise DataError(f"{path.name} could not be read as {path.suffix}: {reason} Check or replace the file.") from error
+    for warning in caught:
+        message = str(warning.message)
+        if "not unique" in message.lower() or "duplicate" in message.lower():
+            raise DataError(f"{path.name}: {message} Give each channel a name of its own in the file.")
+        _LOG.debug("%s: %s", path.name, message)
+    return raw
+
+
+def set_types(raw: Any, types: dict[str, str]) -> None:
+    """Set channel types of a recording this package opened itself."""
+    current = dict(zip(raw.ch_names, raw.get_channel_types(), strict=True))
+    changed = {name: kind for name, kind in types.items() if current[name] != kind}
+    if changed:
+        raw.set_channel_types(changed, on_unit_change="ignore", verbose="ERROR")
+
+
+def _rename(raw: Any, label: str) -> None:
+    """Strip trailing dots and follow the spelling of the 10-05 system."""
+    standard = {name.lower(): name for name in _montage("standard_1005").ch_names}
+    stripped = {name: name.rstrip(".").strip() for name in raw.ch_names}
+    renamed = {name: standard.get(short.lower(), short) for name, short in stripped.items()}
+    if len(set(renamed.values())) < len(renamed):
+        raise DataError(f"{label}: cleaned channel names are not unique: {sorted(renamed.values())}.")
+    raw.rename_channels({name: new for name, new in renamed.items() if name != new}, verbose="ERROR")
+
+
+def fill_positions(raw: Any, montage: str, label: str) -> None:
+    """Give EEG channels without a position the one their name has in a montage.
+
+    Raises:
+        DataError: No channel name is in the montage.
+    """
+    positions = _montage(montage)
+    eeg = [n for n, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind == "eeg"]
+    known = raw.get_montage()
+    placed = {} if known is None else known.get_positions()["ch_pos"]
+    lacking = [name for name in eeg if name not in placed or not _is_placed(placed[name])]
+    if not lacking:
+        return
+    allowed = {name.lower() for name in positions.ch_names}
+    filled = [name for name in lacking if name.lower() in allowed]
+    if not filled:
+        raise DataError(f"{label}: none of the channels {lacking} is in montage '{montage}'. Remove or change `montage`.")
+    if len(lacking) < len(eeg):
+        _LOG.info("%s: positions of all EEG channels were replaced by montage %s.", label, montage)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        raw.set_montage(positions, match_case=False, on_missing="ignore", verbose="ERROR")
+    _LOG.info("%s: positions of %d of %d EEG channels filled from %s.", label, len(filled), len(eeg), montage)
+
+
+def _is_placed(position: Any) -> bool:
+    return bool((position == position).all() and (position != 0).any())
+
+
+def _montage(name: str) -> Any:
+    available = mne.channels.get_builtin_montages()
+    # MNE 1.14 renames the montage; both names stand for the same positions.
+    wanted = "colin27_1005" if name == "standard_1005" and name not in available else name
+    if wanted not in available:
+        raise unknown_option("montage", name, available)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return mne.channels.make_standard_montage(wanted)
+
+
+def recording_files(path: Path, raw: Any) -> tuple[Path, ...]:
+    """Return the header file and the files that hold its samples."""
+    samples = [Path(name) for name in (raw.filenames or ()) if name is not None]
+    return tuple(dict.fromkeys([path, *samples]))

@@ -1,0 +1,549 @@
+"""Which windows a decoder may learn from and which it is scored on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brain_decode.core.errors import ConfigError, DataError, unknown_option
+
+__all__ = [
+    "UNIT_LEVELS",
+    "ContiguousKFold",
+    "Fold",
+    "LeaveConceptOut",
+    "LeaveRunOut",
+    "LeaveSessionOut",
+    "LeaveSubjectOut",
+    "OfficialSplit",
+    "Split",
+    "cut_trials",
+    "inner_folds",
+    "overlap_partner",
+    "trial_codes",
+    "unit_codes",
+]
+
+# Labels repeat ("run 1" of everybody), so a unit is named by its whole path.
+UNIT_LEVELS: dict[str, tuple[str, ...]] = {
+    "subject": ("dataset", "subject"),
+    "session": ("dataset", "subject", "session"),
+    "run": ("dataset", "subject", "session", "task", "run"),
+    "concept": ("concept",),
+    "stimulus": ("stimulus",),
+}
+_LEAST_INNER_UNITS = 3
+_OVERLAP_TOLERANCE_S = 1e-6  # below one sample of any recording; absorbs rounding of onsets
+
+
+@dataclass(frozen=True, eq=False)
+class Fold:
+    """Positions (iloc) in the window table to learn from and to score on.
+
+    Args:
+        name: Which unit is left out, for reports.
+        train: Sorted positions.
+        test: Sorted positions; the validation rows where the fold is an inner one.
+    """
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+
+
+class Split(ABC):
+    """A rule that turns a window table into folds.
+
+    Attributes:
+        name: The word used in `split=`.
+        forbids: Levels of `UNIT_LEVELS` whose units may not be on both sides of a fold.
+        zero_shot: True when no stimulus of the test part may occur in training.
+    """
+
+    name: str
+    forbids: tuple[str, ...] = ()
+    zero_shot: bool = False
+
+    @abstractmethod
+    def folds(self, table: pd.DataFrame) -> list[Fold]:
+        """Return the folds of a window table, the same ones on every call."""
+
+
+@dataclass(frozen=True)
+class OfficialSplit(Split):
+    """The partition the dataset's authors published; "validation" rows belong to the training side.
+
+    Args:
+        zero_shot: No test stimulus occurs in training.
+        forbids: Levels the authors promise to keep apart.
+    """
+
+    zero_shot: bool = False
+    forbids: tuple[str, ...] = ()
+    name = "official"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "forbids", tuple(self.forbids))
+
+    def folds(self, table: pd.DataFrame) -> list[Fold]:
+        """Return the one published fold.
+
+        Raises:
+            DataError: The table has no partition, an unknown one, or an empty side.
+        """
+        partition = _column(table, "partition")
+        unknown = sorted(set(partition) - {"train", "validation", "test", ""})
+        if unknown:
+            raise DataError(f"A partition is 'train', 'validation', 'test' or empty; the table also has {unknown}.")
+        train = np.flatnonzero(np.isin(partition, ["train", "validation"]))
+        test = np.flatnonzero(partition == "test")
+        if not len(train) or not len(test):
+            raise DataError(
+                f"The official split has {len(train)} training and {len(test)} test windows in this table. Set "
+                "target.partition_column in the dataset's YAML, or use split=leave_run_out or split=contiguous_kfold."
+            )
+        return [Fold("official", train, test)]
+
+
+class _LeaveUnitOut(Split):
+    """Folds that leave out one unit of `level`."""
+
+    level: str
+
+    def _folds(self, table: pd.DataFrame, fold_of_row: np.ndarray, names: Sequence[str]) -> list[Fold]:
+        folds = _folds_from_assignment(fold_of_row, names)
+        _require_classes(table, folds, self.name)
+        return folds
+
+
+@dataclass(frozen=True)
+class LeaveSubjectOut(_LeaveUnitOut):
+    """Each participant is the test part once."""
+
+    name = "leave_subject_out"
+    forbids = ("subject",)
+    level = "subject"
+
+    def folds(self, table: pd.DataFrame) -> list[Fold]:
+        """Return one fold per subject.
+
+        Raises:
+            DataError: Fewer than two subjects, or a class that only one subject has.
+        """
+        _require_rows(table, self.name)
+        codes, names = unit_codes(table, "subject")
+        if len(names) < 2:
+            raise DataError(
+                f"leave_subject_out needs at least 2 subjects, the table has {len(names)} ({', '.join(names)}). "
+                "Add subjects, or use split=leave_session_out or split=leave_run_out."
+            )
+        return self._folds(table, codes, names)
+
+
+@dataclass(frozen=True)
+class LeaveSessionOut(_LeaveUnitOut):
+    """The k-th session of every participant is the test part of fold k."""
+
+    name = "leave_session_out"
+    forbids = ("session",)
+    level = "session"
+
+    def folds(self, table: pd.DataFrame) -> list[Fold]:
+        """Return as many folds as the subject with the most sessions has.
+
+        Raises:
+            DataError: A subject with one session, or a class missing from a training part.
+        """
+        alternatives = "split=leave_run_out or split=contiguous_kfold"
+        return self._folds(table, *_order_within_subject(table, self.level, self.name, alternatives))
+
+
+@dataclass(frozen=True)
+class LeaveRunOut(_LeaveUnitOut):
+    """The k-th run of every participant, over all their sessions and tasks, is the test part of fold k."""
+
+    name = "leave_run_out"
+    forbids = ("run",)
+    level = "run"
+
+    def folds(self, table: pd.DataFrame) -> list[Fold]:
+        """Return as many folds as the subject with the most runs has.
+
+        Raises:
+            DataError: A subject with one run, or a class missing from a training part.
+        """
+        alternatives = "split=contiguous_kfold, or split=leave_subject_out with several subjects"
+        return self._folds(table, *_order_within_subject(table, self.level, self.name, alternatives))
+
+
+@dataclass(frozen=True)
+class LeaveConceptOut(Split):
+    """Whole concepts are left out, in groups drawn once from `seed`.
+
+    Args:
+        n_folds: Groups of concepts.
+        seed: Which concept goes into which group.
+    """
+
+    n_folds: int = 5
+    seed: int = 0
+    name = "leave_concept_out"
+    forbids = ("concept",)
+    zero_shot = True
+
+    def __post_init__(self) -> None:
+        _require_fold_count(self.n_folds)
+
+    def folds(self, table: pd.DataFrame) -> list[Fold]:
+        """Return `n_folds` folds.
+
+        Raises:
+            DataError: Windows without a concept, or fewer concepts than folds.
+        """
+        _require_rows(table, self.name)
+        groups = _concept_groups(table, self.n_folds, self.seed)
+        folds = _folds_from_assignment(groups, [f"concepts-{k + 1}" for k in range(self.n_folds)])
+        _require_classes(table, folds, self.name)
+        return folds
+
+
+@dataclass(frozen=True)
+class ContiguousKFold(Split):
+    """Each recording is cut into `n_folds` contiguous blocks; block k of each is the test part of fold k.
+
+    Training windows closer than the gap to a test window are left out of that fold. Blocks cannot be stratified; a
+    class that a training part lacks is an error.
+
+    Args:
+        n_folds: Blocks per recording.
+        gap_s: Seconds between a test window and the nearest training window of the same recording.
+        gap_trials: The same in trials, for cut trials whose onset is unknown.
+    """
+
+    n_folds: int = 5
+    gap_s: float = 1.0
+    gap_trials: int = 1
+    name = "contiguous_kfold"
+
+    def __post_init__(self) -> None:
+        _require_fold_count(self.n_folds)
+        if not self.gap_s >= 0 or self.gap_trials < 0:
+            raise ConfigError(f"A gap is not negative; got gap_s={self.gap_s}, gap_trials={self.gap_trials}.")
+
+    def folds(self, table: pd.DataFrame) -> list[Fold]:
+        """Return `n_folds` folds.
+
+        Raises:
+            DataError: A recording with fewer trials than folds, or a class missing from a training part.
+        """
+        _require_rows(table, self.name)
+        folds = _block_folds(table, self.n_folds, self.gap_s, self.gap_trials)
+        _require_classes(table, folds, self.name)
+        return folds
+
+
+def inner_folds(
+    table: pd.DataFrame,
+    train: np.ndarray,
+    *,
+    n_folds: int = 5,
+    gap_s: float = 1.0,
+    zero_shot: bool = False,
+    level: str = "run",
+) -> list[Fold]:
+    """Split the training rows of a fold again, for selection that never sees its test rows.
+
+    A published validation partition is used where there is one. Zero-shot tasks hold out whole concepts (whole stimuli
+    where concepts are unknown). Otherwise units of `level` are left out (grouped into at most `n_folds` folds) when
+    there are at least three and every class stays in training; then those of the next lower level; then contiguous
+    blocks with a gap.
+
+    Args:
+        table: The whole window table.
+        train: Positions of the outer fold's training rows.
+        n_folds: Most folds.
+        gap_s: Gap between contiguous blocks, seconds.
+        zero_shot: The outer split is zero-shot.
+        level: "subject", "session" or "run"; the first of the outer split's `forbids`.
+
+    Returns:
+        Folds whose positions refer to `table` and lie within `train`.
+
+    Raises:
+        DataError: Too few training windows to split again.
+        ConfigError: An unknown level.
+    """
+    levels = ["subject", "session", "run"]
+    if level not in levels:
+        raise unknown_option("level of inner folds", level, levels)
+    train = np.sort(np.asarray(train, dtype=int))
+    part = table.iloc[train]
+    _require_rows(part, "validation")
+    local = _published_validation(part)
+    if local is None:
+        if zero_shot:
+            local = _zero_shot_inner(part, n_folds)
+        else:
+            local = _unit_inner(part, n_folds, levels[levels.index(level) :]) or _block_inner(part, n_folds, gap_s)
+    return [Fold(fold.name, train[fold.train], train[fold.test]) for fold in local]
+
+
+def unit_codes(table: pd.DataFrame, level: str) -> tuple[np.ndarray, list[str]]:
+    """Return the unit each row belongs to as an integer, and a readable name for each unit, in sorted order.
+
+    Raises:
+        ConfigError: A level that is not in `UNIT_LEVELS`.
+    """
+    if level not in UNIT_LEVELS:
+        raise unknown_option("level", level, UNIT_LEVELS)
+    columns = UNIT_LEVELS[level]
+    keys = pd.DataFrame({name: _column(table, name) for name in columns})
+    grouped = keys.groupby(list(columns), sort=True)
+    names = grouped.first().index if len(columns) == 1 else grouped.size().index
+    return grouped.ngroup().to_numpy(), [_unit_name(columns, name) for name in names]
+
+
+def cut_trials(table: pd.DataFrame) -> np.ndarray:
+    """Return which rows are cut trials of unknown onset, whose times cannot be compared with each other."""
+    onset = pd.to_numeric(table["onset_s"], errors="coerce").to_numpy(dtype=float)
+    return np.isnan(onset) & (table["event"].to_numpy(dtype=int) >= 0)
+
+
+def trial_codes(table: pd.DataFrame) -> np.ndarray:
+    """Return the trial of each row as an integer: windows of one event share it, sliding windows are their own."""
+    event = table["event"].to_numpy(dtype=int)
+    sliding = np.where(event < 0, np.arange(len(table)), -1)
+    recording = table["recording"].to_numpy(dtype=int)
+    return (
+        pd.DataFrame({"recording": recording, "event": event, "row": sliding})
+        .groupby(["recording", "event", "row"], sort=True)
+        .ngroup()
+        .to_numpy()
+    )
+
+
+def overlap_partner(table: pd.DataFrame, rows: np.ndarray, others: np.ndarray, margin_s: float = 0.0) -> np.ndarray:
+    """Return, for each of `rows`, a position in `others` whose window it overlaps (or comes closer to than `margin_s`).
+
+    Only windows of one recording are compared; cut trials never overlap here. Sorts once: O(n log n).
+
+    Args:
+        table: Window table.
+        rows: Positions.
+        others: Positions.
+        margin_s: Each window of `rows` is widened by this at both ends.
+
+    Returns:
+        (len(rows),) positions in `table`, -1 where there is none.
+    """
+    partner = np.full(len(rows), -1)
+    is_cut = cut_trials(table)
+    asked, kept = np.flatnonzero(~is_cut[rows]), others[~is_cut[others]]
+    if not len(asked) or not len(kept):
+        return partner
+    start, stop = table["start_s"].to_numpy(dtype=float), table["stop_s"].to_numpy(dtype=float)
+    # Recordings are laid one after the other on one time axis, further apart than any window or margin reaches.
+    apart = float(stop.max() - start.min()) + 2 * margin_s + 1.0
+    offset = np.unique(table["recording"].to_numpy(), return_inverse=True)[1] * apart
+    start, stop = start + offset, stop + offset
+    kept = kept[np.argsort(start[kept], kind="stable")]
+    latest = np.maximum.accumulate(stop[kept])
+    latest_row = kept[np.searchsorted(latest, latest, side="left")]
+    chosen = rows[asked]
+    before = np.searchsorted(start[kept], stop[chosen] + margin_s - _OVERLAP_TOLERANCE_S, side="left") - 1
+    reaches = (before >= 0) & (latest[before] > start[chosen] - margin_s + _OVERLAP_TOLERANCE_S)
+    partner[asked[reaches]] = latest_row[before[reaches]]
+    return partner
+
+
+def _column(table: pd.DataFrame, name: str) -> np.ndarray:
+    if name not in table:
+        return np.full(len(table), "", dtype=object)
+    return table[name].fillna("").astype(str).to_numpy(dtype=object)
+
+
+def _unit_name(columns: tuple[str, ...], value: Any) -> str:
+    values = value if isinstance(value, tuple) else (value,)
+    if len(columns) == 1:
+        return str(values[0])
+    prefixes = {"subject": "sub-", "session": "ses-", "task": "task-", "run": "run-"}
+    named = dict(zip(columns, values, strict=True))
+    parts = [f"{prefixes[column]}{named[column]}" for column in columns if column in prefixes and named[column]]
+    return "_".join(parts) or str(named["dataset"])
+
+
+def _require_rows(table: pd.DataFrame, name: str) -> None:
+    if len(table) < 2:
+        raise DataError(
+            f"{name} needs at least 2 windows, the table has {len(table)}. Check the target and the events."
+        )
+
+
+def _require_fold_count(n_folds: int) -> None:
+    if n_folds < 2:
+        raise ConfigError(f"Cross-validation needs at least 2 folds, got n_folds={n_folds}.")
+
+
+def _folds_from_assignment(fold_of_row: np.ndarray, names: Sequence[str]) -> list[Fold]:
+    folds = [
+        Fold(name, np.flatnonzero(fold_of_row != index), np.flatnonzero(fold_of_row == index))
+        for index, name in enumerate(names)
+    ]
+    return [fold for fold in folds if len(fold.test)]
+
+
+def _order_within_subject(
+    table: pd.DataFrame, level: str, name: str, alternatives: str
+) -> tuple[np.ndarray, list[str]]:
+    """Return the order of each row's unit within its subject, and a name for each order."""
+    _require_rows(table, name)
+    units, unit_names = unit_codes(table, level)
+    subjects, subject_names = unit_codes(table, "subject")
+    subject_of_unit = np.zeros(len(unit_names), dtype=int)
+    subject_of_unit[units] = subjects
+    counts = np.bincount(subject_of_unit, minlength=len(subject_names))
+    if counts.min() < 2:
+        short = int(counts.argmin())
+        raise DataError(
+            f"{name} needs at least 2 {level}s of every subject; '{subject_names[short]}' has {counts[short]}. "
+            f"Add {level}s, leave the subject out with datasets.subjects, or use {alternatives}."
+        )
+    order = pd.Series(subject_of_unit).groupby(subject_of_unit).cumcount().to_numpy()
+    if len(subject_names) == 1:
+        return order[units], unit_names
+    return order[units], [f"{level}-{index + 1}" for index in range(int(counts.max()))]
+
+
+def _labels_of_classes(table: pd.DataFrame) -> np.ndarray | None:
+    """Return string labels where they are classes: not values, and not just the identity of the stimulus."""
+    if "label" not in table or pd.api.types.is_numeric_dtype(table["label"]):
+        return None
+    if any(isinstance(value, int | float) for value in table["label"].head(1)):
+        return None
+    labels = _column(table, "label")
+    is_identity = any(np.array_equal(labels, _column(table, name)) for name in ("stimulus", "concept"))
+    return None if is_identity or set(labels) == {""} else labels
+
+
+def _missing_class(table: pd.DataFrame, folds: Sequence[Fold]) -> tuple[str, str] | None:
+    """Return (class, fold name) of the first class that a training part lacks."""
+    labels = _labels_of_classes(table)
+    if labels is None:
+        return None
+    codes, classes = pd.factorize(labels, sort=True)
+    for fold in folds:
+        counts = np.bincount(codes[fold.train], minlength=len(classes))
+        if not counts.all():
+            return str(classes[int(counts.argmin())]), fold.name
+    return None
+
+
+def _require_classes(table: pd.DataFrame, folds: Sequence[Fold], name: str) -> None:
+    if len(folds) < 2:
+        raise DataError(f"{name} leaves {len(folds)} fold with windows to score; it needs 2. Use another split.")
+    missing = _missing_class(table, folds)
+    if missing:
+        raise DataError(
+            f"Class '{missing[0]}' has no training window in fold '{missing[1]}' of {name}. Every training part needs "
+            "every class: use another split, fewer folds, or leave the class out with target.classes."
+        )
+
+
+def _concept_groups(table: pd.DataFrame, n_folds: int, seed: int, column: str = "concept") -> np.ndarray:
+    concepts = _column(table, column)
+    n_empty = int((concepts == "").sum())
+    if n_empty:
+        raise DataError(
+            f"Leaving out a {column} needs it for every window; {n_empty} of {len(table)} have none. "
+            f"Set target.{column}_column in the dataset's YAML, or use split=leave_run_out."
+        )
+    codes, names = pd.factorize(concepts, sort=True)
+    if len(names) < n_folds:
+        raise DataError(
+            f"{n_folds} folds of {column}s need at least {n_folds} of them, the table has {len(names)}. "
+            f"Lower n_folds, or use split=leave_run_out."
+        )
+    shuffled = np.random.default_rng(seed).permutation(len(names))
+    group_of_concept = np.empty(len(names), dtype=int)
+    group_of_concept[shuffled] = np.arange(len(names)) * n_folds // len(names)
+    return group_of_concept[codes]
+
+
+def _block_folds(table: pd.DataFrame, n_folds: int, gap_s: float, gap_trials: int) -> list[Fold]:
+    trials, order, n_trials = _trial_order(table)
+    if n_trials.min() < n_folds:
+        short = int(n_trials.argmin())
+        runs, names = unit_codes(table, "run")
+        raise DataError(
+            f"{n_folds} contiguous blocks need at least {n_folds} trials in each recording; '{names[runs[short]]}' has "
+            f"{n_trials[short]}. Lower n_folds, or use split=leave_run_out or split=leave_subject_out."
+        )
+    block = order * n_folds // n_trials
+    recording = table["recording"].to_numpy()
+    is_cut = cut_trials(table)
+    folds = []
+    for index in range(n_folds):
+        test, train = np.flatnonzero(block == index), np.flatnonzero(block != index)
+        near = overlap_partner(table, train, test, gap_s) >= 0
+        edges = pd.DataFrame({"order": order[test]}).groupby(recording[test])["order"].agg(["min", "max"])
+        edges = edges.reindex(recording[train])
+        too_close = (order[train] >= edges["min"].to_numpy() - gap_trials) & (
+            order[train] <= edges["max"].to_numpy() + gap_trials
+        )
+        train = train[~(near | (is_cut[train] & too_close))]
+        folds.append(Fold(f"block-{index + 1}", train, test))
+    if min(len(fold.train) for fold in folds) == 0:
+        raise DataError(f"A gap of {gap_s:g} s ({gap_trials} trials) leaves no training window. Shorten the gap.")
+    return folds
+
+
+def _trial_order(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return for each row its trial, the place of that trial in its recording, and how many trials that has."""
+    trials = trial_codes(table)
+    recording = table["recording"].to_numpy()
+    start = np.where(cut_trials(table), table["event"].to_numpy(dtype=float), table["start_s"].to_numpy(dtype=float))
+    frame = pd.DataFrame({"recording": recording, "trial": trials, "start": start})
+    firsts = frame.groupby(["recording", "trial"], sort=True)["start"].min().reset_index()
+    firsts = firsts.sort_values(["recording", "start", "trial"], kind="stable")
+    firsts["order"] = firsts.groupby("recording").cumcount()
+    order = firsts.set_index("trial")["order"].reindex(trials).to_numpy()
+    n_trials = firsts.groupby("recording").size().reindex(recording).to_numpy()
+    return trials, order, n_trials
+
+
+def _published_validation(part: pd.DataFrame) -> list[Fold] | None:
+    partition = _column(part, "partition")
+    train, validation = np.flatnonzero(partition == "train"), np.flatnonzero(partition == "validation")
+    return [Fold("validation", train, validation)] if len(train) and len(validation) else None
+
+
+def _zero_shot_inner(part: pd.DataFrame, n_folds: int) -> list[Fold]:
+    column = "stimulus" if (_column(part, "concept") == "").any() else "concept"
+    n_units = len(set(_column(part, column)))
+    groups = _concept_groups(part, max(2, min(n_folds, n_units)), 0, column)
+    return _folds_from_assignment(groups, [f"{column}s-{k + 1}" for k in range(int(groups.max()) + 1)])
+
+
+def _unit_inner(part: pd.DataFrame, n_folds: int, levels: Sequence[str]) -> list[Fold]:
+    for level in levels:
+        codes, names = unit_codes(part, level)
+        if len(names) < _LEAST_INNER_UNITS:
+            continue
+        n_groups = min(len(names), max(2, n_folds))
+        labels = names if n_groups == len(names) else [f"{level}s-{k + 1}" for k in range(n_groups)]
+        folds = _folds_from_assignment(codes % n_groups, labels)
+        if _missing_class(part, folds) is None:
+            return folds
+    return []
+
+
+def _block_inner(part: pd.DataFrame, n_folds: int, gap_s: float) -> list[Fold]:
+    n_blocks = max(2, min(n_folds, int(_trial_order(part)[2].min())))
+    folds = _block_folds(part, n_blocks, gap_s, 1)
+    _require_classes(part, folds, "validation")
+    return folds

@@ -1,0 +1,193 @@
+"""One prepared recording on disk: a float32 memory map and the JSON manifest that vouches for it."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brain_decode.core.errors import StorageError
+from brain_decode.signals.sensors import Sensors
+
+__all__ = [
+    "StoreEntry",
+    "find_entry",
+    "known_file_hashes",
+    "open_folder",
+    "sha256_of_files",
+    "write_entry",
+]
+
+_BLOCK_BYTES = 1 << 22
+_STALE_PARTIAL_S = 24 * 3600.0
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class StoreEntry:
+    """What the manifest of a prepared recording says.
+
+    Args:
+        key: Hash of file contents, channels and steps; the name of the files in the store.
+        label: Recording label at the time of writing.
+        content_hash: Hash of the decoded channels' samples before any step: equal for copies of one recording.
+        sensors: Channels of the stored signal.
+        rate_hz: Samples per second of the stored signal.
+        n_times: Samples of the recording, or of one trial.
+        n_trials: Number of cut trials, 0 for a continuous recording.
+        continuous: True when the array is (time, channel); False when it is (trial, channel, time).
+        start_s: Time of the first sample of a cut trial relative to its event.
+        steps: The stateless steps that were applied, as JSON.
+        files: Path, size, modification time and hash of the files the signal was read from.
+        path: The array file.
+    """
+
+    key: str
+    label: str
+    content_hash: str
+    sensors: Sensors
+    rate_hz: float
+    n_times: int
+    n_trials: int
+    continuous: bool
+    start_s: float
+    steps: list[dict[str, Any]]
+    files: list[dict[str, Any]]
+    path: Path
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the stored array."""
+        if self.continuous:
+            return (self.n_times, len(self.sensors))
+        return (self.n_trials, len(self.sensors), self.n_times)
+
+    def array(self) -> np.ndarray:
+        """Return the stored float32 array as a read-only memory map."""
+        return np.memmap(self.path, dtype=np.float32, mode="r", shape=self.shape)
+
+    def manifest(self) -> dict[str, Any]:
+        """Return plain Python values for the manifest."""
+        saved = {name: value for name, value in asdict(self).items() if name not in ("path", "sensors")}
+        return saved | {
+            "format": _FORMAT,
+            "sensors": self.sensors.to_json(),
+            "dtype": "float32",
+            "shape": list(self.shape),
+        }
+
+
+def find_entry(folder: Path, key: str) -> StoreEntry | None:
+    """Return the complete entry of this key, None when there is none or it was left half written."""
+    return _read_entry(folder / f"{key}.json")
+
+
+def _read_entry(manifest: Path) -> StoreEntry | None:
+    try:
+        saved = json.loads(manifest.read_text())
+        fields = {name: saved[name] for name in StoreEntry.__dataclass_fields__ if name not in ("path", "sensors")}
+        entry = StoreEntry(**fields, sensors=Sensors.from_json(saved["sensors"]), path=manifest.with_suffix(".f32"))
+        complete = saved["format"] == _FORMAT and entry.path.stat().st_size == 4 * int(np.prod(entry.shape))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return entry if complete else None
+
+
+def open_folder(folder: Path) -> None:
+    """Create the store folder and remove partial files older than a day.
+
+    Raises:
+        StorageError: The folder cannot be created or written to.
+    """
+    with _storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".{uuid.uuid4().hex}.partial"
+        probe.write_bytes(b"")
+        probe.unlink()
+        for partial in folder.glob(".*.partial"):
+            if time.time() - partial.stat().st_mtime > _STALE_PARTIAL_S:
+                partial.unlink(missing_ok=True)
+
+
+def write_entry(entry: StoreEntry, blocks: Iterable[np.ndarray]) -> None:
+    """Write the array, then its manifest, each beside its final name and then renamed.
+
+    Args:
+        entry: What the manifest will say.
+        blocks: Consecutive pieces of the array along its first axis.
+
+    Raises:
+        StorageError: The disk is full or the folder is not writable; nothing is left behind.
+    """
+    _write_beside(entry.path, (np.ascontiguousarray(block, dtype=np.float32).data for block in blocks))
+    text = json.dumps(entry.manifest(), indent=1, allow_nan=False)
+    _write_beside(entry.path.with_suffix(".json"), [memoryview(text.encode())])
+
+
+def _write_beside(path: Path, pieces: Iterable[memoryview]) -> None:
+    partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.partial"
+    try:
+        with _storage_errors(path.parent):
+            with partial.open("wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _storage_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(f"The disk of {folder} is full. Free space or choose another store folder.") from error
+        raise StorageError(
+            f"The store folder {folder} cannot be written to: {error.strerror or error}. Choose another one."
+        ) from error
+
+
+def known_file_hashes(folder: Path) -> dict[tuple[str, int, int], str]:
+    """Return the hashes that manifests hold, by path, size and modification time: unchanged files are not read again."""
+    known: dict[tuple[str, int, int], str] = {}
+    for manifest in folder.glob("*.json"):
+        try:
+            files = json.loads(manifest.read_text())["files"]
+            known |= {(file["path"], file["size"], file["modified_ns"]): file["sha256"] for file in files}
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return known
+
+
+def sha256_of_files(files: Sequence[Path], known: dict[tuple[str, int, int], str]) -> list[dict[str, Any]]:
+    """Return path, size, modification time and content hash of each file; folders are listed file by file."""
+    found: list[dict[str, Any]] = []
+    for file in files:
+        members = sorted(path for path in file.rglob("*") if path.is_file()) if file.is_dir() else [file]
+        for member in members:
+            status = member.stat()
+            place = (str(member.resolve()), status.st_size, status.st_mtime_ns)
+            digest = known.get(place) or _sha256(member)
+            found.append({"path": place[0], "size": place[1], "modified_ns": place[2], "sha256": digest})
+    return found
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()

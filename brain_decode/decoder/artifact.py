@@ -1,0 +1,170 @@
+"""The artefact folder: JSON and safetensors, with a card and a receipt; written beside, then renamed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from brain_decode.core.errors import ConfigError, DataError, StorageError
+from brain_decode.decoder.architectures import resolve_encoder, resolve_head
+from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
+from brain_decode.decoder.card import model_card
+from brain_decode.encoders.base import Encoder
+from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.signals.spec import SignalSpec, TargetSpec
+
+__all__ = ["ARTIFACT_FILES", "load_decoder", "save_decoder"]
+
+FORMAT = 1
+ARTIFACT_FILES = ("config.json", "preprocessing.json", "model.safetensors", "README.md", "receipt.json")
+
+
+def save_decoder(decoder: BrainDecoder, folder: Path) -> Path:
+    """Write the artefact; an older artefact in `folder` is replaced only once the new one is complete.
+
+    Raises:
+        StorageError: The folder cannot be written, or holds something that is not an artefact.
+    """
+    if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").is_file():
+        raise StorageError(f"'{folder}' holds files that are not a decoder; choose an empty folder.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise StorageError(f"Cannot write a decoder to '{folder}': {error.strerror}. Choose another out=.") from error
+    try:
+        _write_files(decoder, partial)
+        _replace_folder(partial, folder)
+    except OSError as error:
+        raise StorageError(f"Writing the decoder to '{folder}' failed: {error.strerror}. Nothing was left.") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _write_files(decoder: BrainDecoder, folder: Path) -> None:
+    config = {
+        "format": FORMAT,
+        "encoder": {"architecture": decoder.encoder.architecture, "settings": decoder.encoder.config},
+        "head": {"architecture": decoder.head.architecture, "settings": decoder.head.config},
+        "signal_spec": decoder.signal_spec.to_json(),
+        "target_spec": decoder.target_spec.to_json(),
+        "input_spec": decoder.input_spec.to_json(),
+        "provenance": {key: value for key, value in decoder.provenance.items() if key != "receipt"},
+    }
+    _write_json(folder / "config.json", config)
+    _write_json(folder / "preprocessing.json", decoder.preprocessing.to_json())
+    _write_json(folder / "receipt.json", decoder.provenance.get("receipt", {}))
+    (folder / "README.md").write_text(model_card(decoder), encoding="utf-8")
+    parts = {"encoder": decoder.encoder, "head": decoder.head}
+    tensors = {
+        f"{part}.{name}": tensor.contiguous()
+        for part, module in parts.items()
+        for name, tensor in module.state_dict().items()
+    }
+    save_file(tensors, str(folder / "model.safetensors"))
+    (folder / "model.safetensors").chmod(0o644)  # safetensors makes it private
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+
+
+def _replace_folder(partial: Path, folder: Path) -> None:
+    partial.chmod(0o755)  # mkdtemp makes it private
+    if folder.exists():
+        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+        folder.rename(old / "artifact")
+        partial.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        partial.rename(folder)
+
+
+def load_decoder(source: str | Path, *, encoder_class: type[Encoder] | None = None) -> BrainDecoder:
+    """Load an artefact from a folder or a Hub id; see `BrainDecoder.from_pretrained`."""
+    folder = _local_folder(source)
+    config = _read_json(folder / "config.json")
+    if config.get("format") != FORMAT:
+        raise DataError(f"'{folder}' has decoder format {config.get('format')}; this version reads format {FORMAT}.")
+    try:
+        return _rebuild(folder, config, encoder_class)
+    except (KeyError, TypeError) as error:
+        raise DataError(f"'{folder / 'config.json'}' does not describe a decoder: {error}.") from error
+
+
+def _rebuild(folder: Path, config: dict[str, Any], encoder_class: type[Encoder] | None) -> BrainDecoder:
+    signal_spec = SignalSpec.from_json(config["signal_spec"])
+    target_spec = TargetSpec.from_json(config["target_spec"])
+    encoder_type = encoder_class or resolve_encoder(config["encoder"]["architecture"])
+    encoder = encoder_type(signal_spec, **config["encoder"]["settings"])
+    head_type = resolve_head(config["head"]["architecture"])
+    head = head_type(encoder.embedding_dim, target_spec, **config["head"]["settings"])
+    tensors = _read_tensors(folder / "model.safetensors")
+    for name, module in (("encoder", encoder), ("head", head)):
+        _load_part(module, {k.removeprefix(f"{name}."): v for k, v in tensors.items() if k.startswith(f"{name}.")})
+    receipt = folder / "receipt.json"
+    provenance = dict(config["provenance"]) | ({"receipt": _read_json(receipt)} if receipt.is_file() else {})
+    return BrainDecoder(
+        preprocessing=Preprocessing.from_json(_read_json(folder / "preprocessing.json")),
+        encoder=encoder.eval(),
+        head=head.eval(),
+        signal_spec=signal_spec,
+        target_spec=target_spec,
+        input_spec=InputSpec.from_json(config["input_spec"]),
+        provenance=provenance,
+    )
+
+
+def _local_folder(source: str | Path) -> Path:
+    folder = Path(source)
+    if (folder / "config.json").is_file():
+        return folder
+    if (folder / "checkpoint" / "config.json").is_file():
+        return folder / "checkpoint"
+    if folder.exists() or str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
+        raise ConfigError(f"No decoder at '{source}': it has no config.json. Give the checkpoint/ folder of a run.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(source), allow_patterns=list(ARTIFACT_FILES)))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ConfigError(
+            f"'{source}' is neither a folder here nor a Hub repository that could be read ({type(error).__name__})."
+        ) from error
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"The decoder lacks '{path.name}'; copy the whole checkpoint folder.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"'{path}' is not valid JSON: {error}. Copy the checkpoint again.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"'{path}' must hold a JSON object, it holds a {type(content).__name__}.")
+    return content
+
+
+def _read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    if not path.is_file():
+        raise DataError(f"The decoder lacks '{path.name}'; copy the whole checkpoint folder.")
+    try:
+        return load_file(str(path))
+    except Exception as error:  # safetensors raises its own, undocumented type for damaged files
+        raise DataError(f"'{path}' is damaged and cannot be read: {error}. Copy the checkpoint again.") from error
+
+
+def _load_part(module: torch.nn.Module, tensors: dict[str, torch.Tensor]) -> None:
+    try:
+        module.load_state_dict(tensors, strict=True)
+    except RuntimeError as error:
+        first_lines = " ".join(str(error).split())[:300]
+        raise DataError(f"The weights do not fit the architecture in config.json: {first_lines}") from error

@@ -1,0 +1,220 @@
+"""The decoder: preprocessing, encoder and head, with everything needed to apply them to a new recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from brain_decode.core.errors import ConfigError, SpecMismatch
+from brain_decode.decoder.input_windows import windows_of
+from brain_decode.encoders.base import BrainEmbedding, Encoder
+from brain_decode.heads.base import Head
+from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.signals.batch import SignalBatch
+from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.spec import SignalSpec, TargetSpec
+from brain_decode.signals.windows import Windows
+
+__all__ = ["BrainDecoder", "InputSpec"]
+
+_BATCH = 256  # windows per forward pass; bounds memory when a long recording is decoded
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a recording must offer before preprocessing.
+
+    Args:
+        sensors: Channels the decoder was trained on, picked by name.
+        rate_hz: Sampling rate of the training recordings.
+        start_s: Start of the window relative to the event.
+        stop_s: End of the window (exclusive) relative to the event.
+        target_column: Event column the classes came from.
+        classes: Class label to the event values it stands for.
+    """
+
+    sensors: Sensors
+    rate_hz: float
+    start_s: float
+    stop_s: float
+    target_column: str = "trial_type"
+    classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain Python values."""
+        return {
+            "sensors": self.sensors.to_json(),
+            "rate_hz": self.rate_hz,
+            "start_s": self.start_s,
+            "stop_s": self.stop_s,
+            "target_column": self.target_column,
+            "classes": {name: list(values) for name, values in self.classes.items()},
+        }
+
+    @classmethod
+    def from_json(cls, saved: Mapping[str, Any]) -> InputSpec:
+        """Rebuild a spec from `to_json`."""
+        return cls(**{**saved, "sensors": Sensors.from_json(saved["sensors"])})
+
+
+@dataclass
+class BrainDecoder:
+    """What is saved, served, streamed and scored.
+
+    Args:
+        preprocessing: Steps with their fitted state.
+        encoder: Windows to vectors.
+        head: Vectors to answers.
+        signal_spec: Sizes that reach the encoder.
+        target_spec: What the head answers.
+        input_spec: What a recording must offer.
+        provenance: Name, dataset, content hashes of the recordings it was fitted on, licence, metrics: for the card.
+
+    Example:
+        >>> decoder = BrainDecoder.from_pretrained("runs/train/2026-01-01_12-00-00/checkpoint")  # doctest: +SKIP
+        >>> decoder.predict(raw)  # doctest: +SKIP
+    """
+
+    preprocessing: Preprocessing
+    encoder: Encoder
+    head: Head
+    signal_spec: SignalSpec
+    target_spec: TargetSpec
+    input_spec: InputSpec
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """(classes,) labels in the order of `predict_proba`'s columns."""
+        return np.array(self.target_spec.classes)
+
+    @property
+    def fitted_on(self) -> tuple[str, ...]:
+        """Content hashes of the recordings the decoder has seen."""
+        return tuple(self.provenance.get("fitted_on", ()))
+
+    def embed(self, recording: Any) -> np.ndarray:
+        """Return (n_windows, dim) embeddings of an MNE Raw or Epochs, or a Recording; the input is not changed.
+
+        Raises:
+            SpecMismatch: The recording lacks what the decoder needs.
+        """
+        return self.embed_windows(windows_of(recording, self.preprocessing, self.input_spec))
+
+    def decide(self, recording: Any) -> np.ndarray:
+        """Return the head's answers: probabilities, values or retrieval vectors, (n_windows, n_outputs)."""
+        return self.answer_windows(windows_of(recording, self.preprocessing, self.input_spec))
+
+    def predict(self, recording: Any) -> np.ndarray:
+        """Return the most probable class of each window, or the values of a regression."""
+        answers = self.decide(recording)
+        return self.classes_[answers.argmax(axis=1)] if self.target_spec.task == "classification" else answers
+
+    def predict_proba(self, recording: Any) -> np.ndarray:
+        """Return (n_windows, classes) probabilities.
+
+        Raises:
+            ConfigError: The decoder is not a classifier.
+        """
+        self._require_task("classification", "predict_proba")
+        return self.decide(recording)
+
+    def retrieve(self, recording: Any, gallery: np.ndarray, k: int = 5) -> np.ndarray:
+        """Return the (n_windows, k) gallery rows most similar (cosine) to each window, best first.
+
+        Args:
+            recording: MNE Raw or Epochs, or a Recording.
+            gallery: (n_items, dim) stimulus features.
+            k: Items per window.
+
+        Raises:
+            ConfigError: The decoder does not retrieve, the gallery has another dimension, or fewer than `k` items.
+        """
+        self._require_task("retrieval", "retrieve")
+        if gallery.ndim != 2 or gallery.shape[1] != self.target_spec.dim or len(gallery) < k:
+            raise ConfigError(
+                f"A gallery is (items, {self.target_spec.dim}) with at least k={k} items; got shape {gallery.shape}."
+            )
+        answers = self.decide(recording)
+        similarity = _unit(answers) @ _unit(np.asarray(gallery, dtype=float)).T
+        return np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+
+    def embed_windows(self, windows: Windows) -> np.ndarray:
+        """Return embeddings of windows that went through the signal steps but not yet the window steps."""
+        return self._in_batches(windows, embed=True)
+
+    def answer_windows(self, windows: Windows) -> np.ndarray:
+        """Return answers for windows that went through the signal steps but not yet the window steps."""
+        return self._in_batches(windows, embed=False)
+
+    def answer_preprocessed(self, windows: Windows) -> np.ndarray:
+        """Return answers for windows that went through every step (averages of repetitions, for example)."""
+        self.encoder.eval()
+        self.head.eval()
+        with torch.no_grad():
+            embedding = self.encoder(SignalBatch.from_windows(windows, self.signal_spec.subjects))
+            return self.head.answer(self.head(embedding)).double().cpu().numpy()
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write the artefact folder (safetensors and JSON only); returns it."""
+        from brain_decode.decoder.artifact import save_decoder
+
+        return save_decoder(self, Path(folder))
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, encoder_class: type[Encoder] | None = None) -> BrainDecoder:
+        """Load a decoder from a folder or a Hub id; nothing is unpickled, no code from the file runs.
+
+        Args:
+            source: Folder with `config.json`, or a Hub repository id.
+            encoder_class: Class of the wrapped model, for decoders trained through the braindecode adapter.
+
+        Raises:
+            ConfigError: No such folder, or an unknown architecture.
+            DataError: A file that is missing or damaged.
+        """
+        from brain_decode.decoder.artifact import load_decoder
+
+        return load_decoder(source, encoder_class=encoder_class)
+
+    def _in_batches(self, windows: Windows, *, embed: bool) -> np.ndarray:
+        self.encoder.eval()
+        self.head.eval()
+        parts = []
+        for start in range(0, len(windows), _BATCH):
+            part = windows.rows(np.arange(start, min(start + _BATCH, len(windows))))
+            with torch.no_grad():
+                embedding = self._embedding(part)
+                output = embedding.pooled if embed else self.head.answer(self.head(embedding))
+            parts.append(output.double().cpu().numpy())
+        width = self.encoder.embedding_dim if embed else self.target_spec.n_outputs
+        return np.concatenate(parts) if parts else np.zeros((0, width))
+
+    def _embedding(self, windows: Windows) -> BrainEmbedding:
+        processed = self.preprocessing.apply_windows(self._in_training_order(windows))
+        return self.encoder(SignalBatch.from_windows(processed, self.signal_spec.subjects))
+
+    def _in_training_order(self, windows: Windows) -> Windows:
+        """Return the channels by name in the order of training, leaving others out."""
+        wanted = self.signal_spec.sensors.names
+        if windows.space.names == wanted or not isinstance(windows.space, Sensors):
+            return windows
+        missing = [name for name in wanted if name not in windows.space.names]
+        if missing:
+            raise SpecMismatch(f"The decoder needs the channels {missing}; the windows have {windows.space.names}.")
+        picked = windows.space.indices(wanted)
+        return replace(windows, data=windows.data[:, picked], space=windows.space.pick(picked))
+
+    def _require_task(self, task: str, method: str) -> None:
+        if self.target_spec.task != task:
+            raise ConfigError(f"{method} needs a {task} decoder; this one answers {self.target_spec.task}.")
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+

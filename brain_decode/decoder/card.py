@@ -1,0 +1,60 @@
+"""The model card saved with a decoder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from brain_decode.decoder.brain_decoder import BrainDecoder
+
+__all__ = ["model_card"]
+
+
+def model_card(decoder: BrainDecoder) -> str:
+    """Return the README of an artefact: what it answers, from what, how well, and what it must not be used for."""
+    provenance = decoder.provenance
+    spec = decoder.input_spec
+    steps = [*decoder.preprocessing.signal_steps, *decoder.preprocessing.window_steps]
+    lines = [
+        f"# {provenance.get('name', decoder.encoder.architecture)}",
+        "",
+        f"Answers: {_answers(decoder)}.",
+        "",
+        "| what | value |",
+        "|---|---|",
+        f"| trained on | {provenance.get('dataset', 'not stated')} |",
+        f"| people | {', '.join(decoder.signal_spec.subjects) or 'not stated'} |",
+        f"| licence of the data | {provenance.get('licence', 'not stated')} |",
+        f"| simulated data | {'yes' if provenance.get('simulated') else 'no'} |",
+        f"| channels | {', '.join(spec.sensors.names)} |",
+        f"| sampling rate | {spec.rate_hz:g} Hz |",
+        f"| window | {spec.start_s:g} to {spec.stop_s:g} s around the event |",
+        f"| preprocessing | {' → '.join(step.name for step in steps) or 'none'} |",
+        f"| encoder | {decoder.encoder.architecture} |",
+        f"| head | {decoder.head.architecture} |",
+        "| pretrained parts | none: everything was fitted on the data above |",
+        "",
+        *_score_lines(provenance.get("metrics", {}), provenance.get("protocol")),
+        "Fitted on the recordings whose content hashes are in `config.json`; `brain-decode evaluate` refuses them.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _answers(decoder: BrainDecoder) -> str:
+    target = decoder.target_spec
+    if target.task == "classification":
+        return f"which of {', '.join(target.classes)} a window belongs to"
+    return f"{target.dim} values per window ({target.task})"
+
+
+def _score_lines(metrics: dict[str, Any], protocol: str | None) -> list[str]:
+    if not metrics:
+        return ["No score is recorded for this decoder.", ""]
+    rows = [
+        f"| {name} | {entry['value']:.3f} [{entry['ci95'][0]:.3f}, {entry['ci95'][1]:.3f}] | {entry['chance']:.3f} |"
+        for name, entry in metrics.items()
+        if entry.get("ci95") and entry.get("chance") is not None
+    ]
+    title = f"Scores ({protocol or 'protocol not stated'}; of decoders fitted without the scored windows):"
+    return [title, "", "| metric | value [95 % interval] | chance |", "|---|---|---|", *rows, ""]

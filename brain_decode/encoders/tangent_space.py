@@ -1,0 +1,66 @@
+"""Covariance of each window in the tangent space of the training mean: a strong baseline for oscillations."""
+
+from __future__ import annotations
+
+import numpy as np
+from pyriemann.geometry.mean import gmean
+from pyriemann.geometry.tangentspace import tangent_space
+
+from brain_decode.core.errors import unknown_option
+from brain_decode.encoders.base import ClosedFormEncoder
+from brain_decode.nn.covariance import (
+    COVARIANCE_ESTIMATORS,
+    require_finite,
+    require_live_channels,
+    signal_subspace,
+    type_scale,
+    window_covariances,
+)
+from brain_decode.signals.spec import SignalSpec
+
+__all__ = ["TangentSpace"]
+
+
+class TangentSpace(ClosedFormEncoder):
+    """Window covariances as vectors in the tangent space at their Riemannian mean.
+
+    Directions without signal (average reference) are left out, so `embedding_dim` is r (r + 1) / 2 for data of rank r,
+    known after `fit`.
+
+    Args:
+        signal_spec: Sizes of the windows.
+        estimator: Covariance estimator: "oas", "ledoit_wolf" or "sample".
+
+    Source: Barachant et al. 2012; pyriemann.
+    """
+
+    architecture = "tangent_space"
+    fitted_names = ("filters", "reference")
+
+    def __init__(self, signal_spec: SignalSpec, estimator: str = "oas") -> None:
+        super().__init__(signal_spec)
+        if estimator not in COVARIANCE_ESTIMATORS:
+            raise unknown_option("covariance estimator", estimator, COVARIANCE_ESTIMATORS)
+        self.estimator = estimator
+
+    @property
+    def embedding_dim(self) -> int:  # type: ignore[override]
+        """Values per window."""
+        size = self.signal_spec.n_channels if self.reference is None else self.fitted("reference").shape[0]
+        return size * (size + 1) // 2
+
+    def fit_arrays(self, windows: np.ndarray, labels: np.ndarray | None) -> None:
+        """Fit the scale, the subspace and the mean covariance; labels are not used."""
+        sensors = self.signal_spec.sensors
+        require_live_channels(windows, sensors.names)
+        scale = type_scale(windows, sensors)
+        average = window_covariances(windows / scale[:, None], "sample").mean(axis=0)
+        filters = signal_subspace(average) / scale
+        covariances = window_covariances(filters @ windows, self.estimator)
+        self.store_fitted(filters=filters, reference=gmean(covariances, metric="riemann"))
+
+    def transform(self, windows: np.ndarray) -> np.ndarray:
+        """Return (window, embedding_dim) tangent vectors."""
+        require_finite(windows, self.signal_spec.sensors.names)
+        covariances = window_covariances(self.fitted("filters") @ windows, self.estimator)
+        return tangent_space(covariances, self.fitted("reference"), metric="riemann")

@@ -1,0 +1,182 @@
+"""What the figures of a report need, computed here so that reports compute nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix
+
+from brain_decode.core.errors import DataError
+from brain_decode.datasets.splits import unit_codes
+from brain_decode.evaluation import calibration
+from brain_decode.evaluation.metrics import rank_auc
+from brain_decode.evaluation.predictions import probability_columns, require_predictions
+from brain_decode.evaluation.retrieval import k_way_probability
+from brain_decode.evaluation.scoring import score_classification, score_regression, score_retrieval
+from brain_decode.evaluation.statistics import bootstrap_weights, clusters_of, interval, weighted_mean
+from brain_decode.signals.spec import Task
+from brain_decode.signals.windows import Windows
+
+__all__ = [
+    "calibration_evidence",
+    "confusion_evidence",
+    "evoked_evidence",
+    "group_evidence",
+    "k_way_evidence",
+    "rank_evidence",
+    "rejection_evidence",
+]
+
+K_WAY_CURVE = (2, 3, 4, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+def confusion_evidence(predictions: pd.DataFrame, classes: Sequence[str]) -> dict[str, Any]:
+    """Return {"classes", "counts"}; row i counts the answers to windows of class i."""
+    names = [str(name) for name in classes]
+    counts = confusion_matrix(predictions["truth"].astype(str), predictions["predicted"].astype(str), labels=names)
+    return {"classes": names, "counts": counts.tolist()}
+
+
+def calibration_evidence(
+    predictions: pd.DataFrame, classes: Sequence[str], *, temperature: float | None = None
+) -> dict[str, Any]:
+    """Return {"bins", "ece", "temperature"} of one decoder's predictions."""
+    columns = probability_columns(classes)
+    require_predictions(predictions, columns)
+    truth = pd.Index([str(name) for name in classes]).get_indexer(pd.Index(predictions["truth"].astype(str)))
+    probabilities = predictions[columns].to_numpy(float)
+    return {
+        "bins": calibration.reliability_bins(truth, probabilities),
+        "ece": calibration.ece(truth, probabilities),
+        "temperature": temperature,
+    }
+
+
+def group_evidence(
+    predictions: pd.DataFrame,
+    task: Task = "classification",
+    classes: Sequence[str] = (),
+    *,
+    levels: Sequence[str] = ("subject", "run"),
+    seed: int = 0,
+    n_bootstrap: int = 500,
+) -> list[dict[str, Any]]:
+    """Return [{"level", "label", "n", "metrics": {name: {"value", "ci95"}}}] for each subject and run.
+
+    A group where a score is undefined (one class, one window) has no metrics.
+    """
+    groups = []
+    for level in levels:
+        codes, names = unit_codes(predictions, level)
+        for index, label in enumerate(names):
+            rows = predictions[codes == index]
+            scores = _group_scores(rows, task, classes, seed, n_bootstrap)
+            groups.append({"level": level, "label": label, "n": len(rows), "metrics": scores})
+    return groups
+
+
+def rank_evidence(predictions: pd.DataFrame) -> dict[str, Any]:
+    """Return {"ranks", "gallery_size", "gallery_type"}; the size is the largest where folds differ."""
+    require_predictions(predictions, ["rank", "gallery_size"])
+    return {
+        "ranks": predictions["rank"].astype(float).tolist(),
+        "gallery_size": int(predictions["gallery_size"].max()),
+        "gallery_type": str(predictions["gallery"].iloc[0]),
+    }
+
+
+def k_way_evidence(
+    predictions: pd.DataFrame, *, counts: Sequence[int] = K_WAY_CURVE, seed: int = 0, n_bootstrap: int = 2000
+) -> list[dict[str, Any]]:
+    """Return [{"k", "expected", "ci95", "chance"}], the exact expectation for each k up to the smallest gallery."""
+    require_predictions(predictions, ["rank", "gallery_size"])
+    ranks, sizes = predictions["rank"].to_numpy(float), predictions["gallery_size"].to_numpy(int)
+    clusters = clusters_of(predictions)
+    weights = bootstrap_weights(clusters, n_bootstrap, np.random.default_rng(seed))
+    smallest = int(sizes.min())
+    curve = []
+    for k in sorted({count for count in counts if count <= smallest} | {smallest}):
+        right = np.empty(len(ranks))
+        for size in np.unique(sizes):
+            right[sizes == size] = k_way_probability(ranks[sizes == size], int(size), k)
+        ci95 = interval(weighted_mean(right, clusters, weights))
+        curve.append({"k": k, "expected": float(right.mean()), "ci95": ci95, "chance": 1 / k})
+    return curve
+
+
+def rejection_evidence(table: pd.DataFrame, *, rule: str) -> dict[str, Any]:
+    """Return {"rule", "n_rejected", "n_total", "per_run": [{"run", "n_rejected", "n_total"}]} of a window table."""
+    is_rejected = table["rejected"].fillna("").astype(str).to_numpy() != ""
+    codes, names = unit_codes(table, "run")
+    rejected = np.bincount(codes, is_rejected, minlength=len(names)).astype(int)
+    totals = np.bincount(codes, minlength=len(names))
+    per_run = [{"run": name, "n_rejected": int(rejected[i]), "n_total": int(totals[i])} for i, name in enumerate(names)]
+    return {"rule": rule, "n_rejected": int(is_rejected.sum()), "n_total": len(table), "per_run": per_run}
+
+
+def evoked_evidence(windows: Windows, classes: Sequence[str], *, unit: str = "V", note: str = "") -> dict[str, Any]:
+    """Return class means, standard errors, and how well each channel and time point alone separates the classes.
+
+    Separability is the AUC of the second class against the first; for more classes, the mean over classes of
+    max(AUC, 1 - AUC) of that class against the rest.
+
+    Args:
+        windows: (window, channel, time); `table["label"]` holds the class of each.
+        classes: Labels, in order.
+        unit: Of the samples.
+        note: Which windows these are; a description of data, no test of a decoder.
+
+    Raises:
+        DataError: A class without windows.
+    """
+    names = [str(name) for name in classes]
+    labels = windows.table["label"].astype(str).to_numpy()
+    members = [labels == name for name in names]
+    for name, member in zip(names, members, strict=True):
+        if not member.any():
+            raise DataError(f"Class '{name}' has no windows to average; the windows have {sorted(set(labels))}.")
+    mean = np.stack([windows.data[member].mean(axis=0, dtype=float) for member in members])
+    counts = np.array([int(member.sum()) for member in members])
+    deviation = np.stack(
+        [windows.data[m].std(axis=0, ddof=min(1, n - 1)) for m, n in zip(members, counts, strict=True)]
+    )
+    is_member = np.isin(labels, names)
+    positions = getattr(windows.space, "positions_m", np.zeros((0, 3)))
+    return {
+        "times_s": windows.times_s.tolist(),
+        "channels": list(windows.space.names),
+        "channel_types": list(getattr(windows.space, "types", ["voxel"] * len(windows.space))),
+        "positions_m": [row.tolist() if np.isfinite(row).all() else None for row in positions],
+        "classes": names,
+        "n": counts.tolist(),
+        "mean": mean.tolist(),
+        "sem": (deviation / np.sqrt(counts)[:, None, None]).tolist(),
+        "unit": unit,
+        "separability": _separability(windows.data[is_member], labels[is_member], names).tolist(),
+        "note": note,
+    }
+
+
+def _separability(data: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    if len(classes) < 2:
+        return np.full(data.shape[1:], 0.5)
+    if len(classes) == 2:
+        return rank_auc(data, labels == classes[1])
+    areas = np.stack([rank_auc(data, labels == name) for name in classes])
+    return np.maximum(areas, 1 - areas).mean(axis=0)
+
+
+def _group_scores(
+    rows: pd.DataFrame, task: Task, classes: Sequence[str], seed: int, n_bootstrap: int
+) -> dict[str, dict[str, Any]]:
+    settings: dict[str, Any] = {"seed": seed, "n_bootstrap": n_bootstrap, "n_permutations": 0}
+    if task == "retrieval":
+        scores = score_retrieval(rows, **settings)
+    elif task == "regression":
+        scores = score_regression(rows, **settings) if len(rows) > 1 else {}
+    else:
+        scores = score_classification(rows, classes, **settings) if rows["truth"].nunique() > 1 else {}
+    return {name: {"value": score["value"], "ci95": score["ci95"]} for name, score in scores.items()}

@@ -1,0 +1,233 @@
+"""Which of many candidates was seen: galleries, ranks, exact k-way expectations and repetition curves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pandas as pd
+from scipy.stats import hypergeom
+
+from brain_decode.core.errors import ConfigError, DataError, unknown_option
+from brain_decode.evaluation.statistics import Clusters, bootstrap_weights, interval, weighted_mean
+
+__all__ = [
+    "REPETITION_COUNTS",
+    "Gallery",
+    "GalleryKind",
+    "all_ranks",
+    "k_way_probability",
+    "ranks_of_truth",
+    "repetition_curve",
+    "similarities",
+]
+
+GalleryKind = Literal["exact_image", "concept_centre", "all_images"]
+Ties = Literal["pessimistic", "mean"]
+REPETITION_COUNTS = (1, 2, 5, 10, 20, 40, 80)
+
+
+@dataclass(frozen=True, eq=False)
+class Gallery:
+    """The candidates of a retrieval.
+
+    Args:
+        ids: Stimulus (or, for concept centres, concept) of each candidate, unique.
+        features: (n_candidates, dim) finite.
+        kind: "exact_image": the shown images; "concept_centre": per concept, the mean of images that were not shown;
+            "all_images": the shown ones among every image of the dataset. Scores of different kinds do not compare.
+
+    Raises:
+        DataError: Repeated ids, lengths that disagree, or features that are not finite.
+        ConfigError: An unknown kind.
+    """
+
+    ids: tuple[str, ...]
+    features: np.ndarray
+    kind: GalleryKind = "exact_image"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", tuple(str(name) for name in self.ids))
+        object.__setattr__(self, "features", np.asarray(self.features))
+        if self.kind not in get_args(GalleryKind):
+            raise unknown_option("gallery kind", self.kind, get_args(GalleryKind))
+        if self.features.ndim != 2 or len(self.features) != len(self.ids) or len(self.ids) < 2:
+            raise DataError(f"A gallery has 2 or more ids, one row each; got {len(self.ids)}, {self.features.shape}.")
+        if len(set(self.ids)) != len(self.ids):
+            repeated = pd.Index(self.ids)[pd.Index(self.ids).duplicated()][0]
+            raise DataError(f"Gallery ids are unique; '{repeated}' is repeated. Keep one row of features for it.")
+        if not np.isfinite(self.features).all():
+            row = int(np.flatnonzero(~np.isfinite(self.features).all(axis=1))[0])
+            raise DataError(f"Features of gallery entry '{self.ids[row]}' are not finite. Extract them again.")
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def positions(self, ids: Sequence[str]) -> np.ndarray:
+        """Return the row of each id.
+
+        Raises:
+            DataError: An id that is not in the gallery.
+        """
+        found = pd.Index(self.ids).get_indexer(pd.Index([str(name) for name in ids]))
+        if (found < 0).any():
+            missing = str(list(ids)[int(np.flatnonzero(found < 0)[0])])
+            raise DataError(f"'{missing}' was shown but is not among the {len(self)} gallery entries ({self.kind}).")
+        return found
+
+    @classmethod
+    def concept_centres(
+        cls, ids: Sequence[str], concepts: Sequence[str], features: np.ndarray, shown: Sequence[str]
+    ) -> Gallery:
+        """Return the mean feature of each concept over its images that are not in `shown` (NICE's protocol).
+
+        Centres are not renormalised.
+
+        Raises:
+            DataError: A concept whose every image was shown.
+        """
+        kept = ~pd.Index([str(name) for name in ids]).isin([str(name) for name in shown])
+        names = sorted(set(map(str, concepts)))
+        codes = pd.Index(names).get_indexer(pd.Index([str(name) for name in concepts]))
+        counts = np.bincount(codes[kept], minlength=len(names))
+        if not counts.all():
+            raise DataError(f"Every image of concept '{names[int(counts.argmin())]}' was shown; it has no centre.")
+        sums = np.zeros((len(names), np.shape(features)[1]))
+        np.add.at(sums, codes[kept], np.asarray(features, dtype=float)[kept])
+        return cls(tuple(names), sums / counts[:, None], "concept_centre")
+
+
+def similarities(queries: np.ndarray, gallery: Gallery, *, cosine: bool = True) -> np.ndarray:
+    """Return (n, n_candidates) cosine similarities, or dot products.
+
+    Raises:
+        DataError: Queries of another dimension, or that are not finite.
+    """
+    queries = np.asarray(queries)
+    if queries.ndim != 2 or queries.shape[1] != gallery.features.shape[1]:
+        raise DataError(f"Queries {queries.shape} do not fit gallery features {gallery.features.shape}.")
+    if not np.isfinite(queries).all():
+        raise DataError(f"Query {int(np.flatnonzero(~np.isfinite(queries).all(axis=1))[0])} is not finite.")
+    return _unit(queries) @ _unit(gallery.features).T if cosine else queries @ gallery.features.T
+
+
+def ranks_of_truth(similarity: np.ndarray, truth: np.ndarray, *, ties: Ties = "pessimistic") -> np.ndarray:
+    """Return the rank (0 = best) of the true candidate of each query.
+
+    Args:
+        similarity: (n, n_candidates).
+        truth: (n,) column of the true candidate.
+        ties: "pessimistic" counts equal candidates as better, so a constant answer scores 0; "mean" counts half.
+
+    Raises:
+        DataError: Similarities that are not finite.
+        ConfigError: An unknown word for `ties`.
+    """
+    if ties not in get_args(Ties):
+        raise unknown_option("handling of ties", ties, get_args(Ties))
+    if not np.isfinite(similarity).all():
+        raise DataError("Similarities are not finite; check the embeddings of the decoder.")
+    own = np.take_along_axis(similarity, np.asarray(truth)[:, None], axis=1)
+    better, equal = (similarity > own).sum(axis=1), (similarity == own).sum(axis=1) - 1
+    return better + equal if ties == "pessimistic" else better + 0.5 * equal
+
+
+def all_ranks(similarity: np.ndarray) -> np.ndarray:
+    """Return (n, n_candidates) the rank each candidate would have as the truth, ties counted pessimistically."""
+    n_candidates = similarity.shape[1]
+    order = np.argsort(similarity, axis=1)
+    ordered = np.take_along_axis(similarity, order, axis=1)
+    # The rank of a tied group is that of its lowest place, so each entry takes the first place of its group.
+    is_first = np.diff(ordered, axis=1, prepend=-np.inf) != 0
+    first = np.maximum.accumulate(np.where(is_first, np.arange(n_candidates), 0), axis=1)
+    ranks = np.empty(similarity.shape, dtype=np.int32)
+    np.put_along_axis(ranks, order, (n_candidates - 1 - first).astype(np.int32), axis=1)
+    return ranks
+
+
+def k_way_probability(ranks: np.ndarray, gallery_size: int, k: int, *, top: int = 1) -> np.ndarray:
+    """Return the exact chance that the truth is among the best `top` of itself and k - 1 random distractors.
+
+    With r of N - 1 others ranked better, the number of better distractors is hypergeometric; for `top=1` this is
+    C(N-1-r, k-1) / C(N-1, k-1). Half ranks (mean ties) take the mean of their neighbours.
+
+    Args:
+        ranks: (n,) 0 = best.
+        gallery_size: N.
+        k: Candidates per question, 2 to N.
+        top: Places that count as right, 1 to k - 1.
+
+    Raises:
+        ConfigError: k or top outside their range.
+    """
+    if not 2 <= k <= gallery_size or not 1 <= top < k:
+        raise ConfigError(f"k-way needs 2 <= k <= {gallery_size} and 1 <= top < k; got k={k}, top={top}.")
+    ranks = np.asarray(ranks, dtype=float)
+    sides = [hypergeom.cdf(top - 1, gallery_size - 1, side, k - 1) for side in (np.floor(ranks), np.ceil(ranks))]
+    return 0.5 * (sides[0] + sides[1])
+
+
+def repetition_curve(
+    embeddings: np.ndarray,
+    stimuli: Sequence[str],
+    gallery: Gallery,
+    *,
+    subjects: Sequence[str] = (),
+    counts: Sequence[int] = REPETITION_COUNTS,
+    n_bootstrap: int = 2000,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Return accuracy against the number of repetitions averaged, and the single-trial score.
+
+    The first n repetitions of each stimulus, in the order of the rows, are averaged per subject. Counts go up to what
+    every stimulus has, so each point scores the same stimuli; that largest count is always a point. Intervals resample
+    stimuli.
+
+    Args:
+        embeddings: (n_windows, dim).
+        stimuli: Gallery id of each window.
+        gallery: Candidates.
+        subjects: Of each window; empty when there is one.
+        counts: Points of the curve.
+        n_bootstrap: Resamples.
+        seed: Of the resamples.
+
+    Returns:
+        {"curve": [{"n", "top1", "top5", "ci95", "ci95_top5"}], "single_trial": the same over every window alone}.
+    """
+    truth = gallery.positions(stimuli)
+    frame = pd.DataFrame({"truth": truth, "subject": list(subjects) or [""] * len(truth)})
+    grouped = frame.groupby(["subject", "truth"], sort=True)
+    group, place = grouped.ngroup().to_numpy(), grouped.cumcount().to_numpy()
+    sizes = np.bincount(group)
+    available = int(sizes.min())
+    group_truth = grouped["truth"].first().to_numpy()
+    points = sorted({count for count in counts if count <= available} | {available})
+    curve = []
+    for count in points:
+        chosen = place < count
+        sums = np.zeros((len(sizes), embeddings.shape[1]))
+        np.add.at(sums, group[chosen], np.asarray(embeddings, dtype=float)[chosen])
+        ranks = ranks_of_truth(similarities(sums / count, gallery), group_truth)
+        curve.append({"n": count} | _point(ranks, group_truth, n_bootstrap, seed))
+    single = ranks_of_truth(similarities(embeddings, gallery), truth)
+    return {"curve": curve, "single_trial": {"n": 1} | _point(single, truth, n_bootstrap, seed)}
+
+
+def _point(ranks: np.ndarray, stimuli: np.ndarray, n_bootstrap: int, seed: int) -> dict[str, Any]:
+    clusters = Clusters("stimulus", np.unique(stimuli, return_inverse=True)[1])
+    weights = bootstrap_weights(clusters, n_bootstrap, np.random.default_rng(seed))
+    first, fifth = (ranks < 1).astype(float), (ranks < 5).astype(float)
+    return {
+        "top1": float(first.mean()),
+        "top5": float(fifth.mean()),
+        "ci95": interval(weighted_mean(first, clusters, weights)),
+        "ci95_top5": interval(weighted_mean(fifth, clusters, weights)),
+    }
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    norm = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(norm > 0, norm, 1.0)

@@ -1,0 +1,124 @@
+"""Covariances of many windows at once, and the checks and scaling that keep them numerically sound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from brain_decode.core.errors import DataError, unknown_option
+from brain_decode.signals.sensors import Sensors
+
+__all__ = [
+    "COVARIANCE_ESTIMATORS",
+    "require_finite",
+    "require_live_channels",
+    "signal_subspace",
+    "type_scale",
+    "window_covariances",
+]
+
+RANK_TOLERANCE = 1e-7  # of the largest eigenvalue; float32 samples carry relative noise of about 1e-14 in covariances
+
+
+def require_finite(windows: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse (window, channel, time) samples that are NaN or infinite.
+
+    Raises:
+        DataError: Names the channels and counts the windows.
+    """
+    if np.isfinite(windows).all():
+        return
+    broken = ~np.isfinite(windows).all(axis=2)
+    channels = [name for name, is_broken in zip(names, broken.any(axis=0), strict=True) if is_broken]
+    raise DataError(
+        f"Samples must be finite; {int(broken.any(axis=1).sum())} of {len(windows)} windows hold NaN or infinity in "
+        f"{', '.join(channels)}. Reject these windows or drop the channels."
+    )
+
+
+def require_live_channels(windows: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse training windows in which a channel is not finite, or constant in every window.
+
+    Raises:
+        DataError: No windows, values that are not finite, or flat channels, which it names.
+    """
+    if not len(windows):
+        raise DataError("A decoder is fitted on at least one window; got none. Check the events and the split.")
+    require_finite(windows, names)
+    flat = np.ptp(windows, axis=2).max(axis=0) == 0
+    if flat.any():
+        channels = ", ".join(name for name, is_flat in zip(names, flat, strict=True) if is_flat)
+        raise DataError(
+            f"Every channel must carry signal; flat in all {len(windows)} training windows: {channels}. "
+            "Mark it bad in channels.tsv or drop it with a pick step."
+        )
+
+
+def type_scale(windows: np.ndarray, sensors: Sensors) -> np.ndarray:
+    """Return (channel,) the median standard deviation of the channels of the same type, in their SI unit.
+
+    Dividing by it brings volts, tesla and tesla per metre to numbers near one and keeps the relative size of channels
+    of one type.
+    """
+    deviation = windows.std(axis=2).mean(axis=0)
+    types = np.asarray(sensors.types)
+    return np.array([np.median(deviation[types == kind]) or 1.0 for kind in types])
+
+
+def signal_subspace(covariance: np.ndarray) -> np.ndarray:
+    """Return (rank, channel) filters onto the directions that carry signal; the identity where none is missing.
+
+    An average reference or a removed component leaves directions of zero variance, in which logarithms and inverses
+    are arbitrary: they are left out instead of being filled with noise.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    kept = values > RANK_TOLERANCE * values[-1]
+    return np.eye(len(values)) if kept.all() else vectors[:, kept].T
+
+
+def window_covariances(windows: np.ndarray, estimator: str = "oas") -> np.ndarray:
+    """Return (window, channel, channel) covariances, each shrunk toward a multiple of the identity.
+
+    Args:
+        windows: (window, channel, time); the mean over time is removed.
+        estimator: "oas", "ledoit_wolf" or "sample" (no shrinkage).
+
+    Source: Chen et al. 2010 (OAS), Ledoit and Wolf 2004; equal to scikit-learn's, for all windows at once.
+    """
+    if estimator not in COVARIANCE_ESTIMATORS:
+        raise unknown_option("covariance estimator", estimator, COVARIANCE_ESTIMATORS)
+    centred = windows - windows.mean(axis=2, keepdims=True)
+    n_channels, n_times = centred.shape[1:]
+    sample = centred @ centred.swapaxes(1, 2) / n_times
+    amount = np.clip(COVARIANCE_ESTIMATORS[estimator](centred, sample), 0.0, 1.0)[:, None, None]
+    mean_variance = np.trace(sample, axis1=1, axis2=2)[:, None, None] / n_channels
+    return (1 - amount) * sample + amount * mean_variance * np.eye(n_channels)
+
+
+def _oas_shrinkage(centred: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    n_channels, n_times = centred.shape[1:]
+    mean_square = (sample**2).mean(axis=(1, 2))
+    square_mean = (np.trace(sample, axis1=1, axis2=2) / n_channels) ** 2
+    spread = (n_times + 1) * (mean_square - square_mean / n_channels)
+    return np.divide(mean_square + square_mean, spread, out=np.ones_like(spread), where=spread > 0)
+
+
+def _ledoit_wolf_shrinkage(centred: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    n_channels, n_times = centred.shape[1:]
+    fourth = (centred**2).sum(axis=1) ** 2
+    square = (sample**2).sum(axis=(1, 2))
+    variance = (fourth.sum(axis=1) / n_times - square) / (n_channels * n_times)
+    distance = (square - np.trace(sample, axis1=1, axis2=2) ** 2 / n_channels) / n_channels
+    return np.divide(variance, distance, out=np.ones_like(distance), where=distance > 0)
+
+
+def _no_shrinkage(centred: np.ndarray, sample: np.ndarray) -> np.ndarray:
+    return np.zeros(len(sample))
+
+
+COVARIANCE_ESTIMATORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "oas": _oas_shrinkage,
+    "ledoit_wolf": _ledoit_wolf_shrinkage,
+    "sample": _no_shrinkage,
+}

@@ -1,0 +1,99 @@
+"""Steps that choose or recombine channels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from brain_decode.core.errors import ConfigError, DataError, unknown_option
+from brain_decode.preprocessing.base import Continuous, SignalStep
+from brain_decode.signals.sensors import SENSOR_TYPES
+
+__all__ = ["DropChannels", "Pick", "Rereference"]
+
+
+@dataclass
+class Pick(SignalStep):
+    """Keep channels by name or by type, names in the order given.
+
+    Args:
+        names: Channel names; None picks by type.
+        types: Sensor types; None keeps every type that measures the brain.
+    """
+
+    name = "pick"
+    is_causal = True
+
+    names: list[str] | None = None
+    types: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        if self.names is not None and self.types is not None:
+            raise ConfigError("pick takes names or types, not both.")
+        for kind in self.types or []:
+            if kind not in SENSOR_TYPES:
+                raise unknown_option("sensor type", kind, SENSOR_TYPES)
+
+    def apply(self, signal: Continuous) -> Continuous:
+        """Return the chosen channels.
+
+        Raises:
+            DataError: A name that is not there, or no channel of the types.
+        """
+        sensors = signal.sensors
+        if self.names is not None:
+            kept = sensors.indices(self.names)
+        elif self.types is not None:
+            kept = np.array([i for i, kind in enumerate(sensors.types) if kind in self.types], dtype=int)
+        else:
+            kept = sensors.brain_indices()
+        if not len(kept):
+            raise DataError(f"pick keeps no channel; the recording has the types {sorted(set(sensors.types))}.")
+        return Continuous(signal.data[kept], signal.rate_hz, sensors.pick(kept))
+
+
+@dataclass
+class DropChannels(SignalStep):
+    """Leave channels out by name; names that are not there are an error."""
+
+    name = "drop_channels"
+    is_causal = True
+
+    names: list[str]
+
+    def apply(self, signal: Continuous) -> Continuous:
+        """Return the other channels."""
+        dropped = set(signal.sensors.indices(self.names).tolist())
+        kept = np.array([index for index in range(len(signal.sensors)) if index not in dropped], dtype=int)
+        if not len(kept):
+            raise DataError("drop_channels leaves no channel.")
+        return Continuous(signal.data[kept], signal.rate_hz, signal.sensors.pick(kept))
+
+
+@dataclass
+class Rereference(SignalStep):
+    """Subtract from the EEG channels their average, or the mean of named channels.
+
+    Args:
+        to: "average", or channel names such as ["TP9", "TP10"] (which become zero when there is one).
+    """
+
+    name = "rereference"
+    is_causal = True
+
+    to: str | list[str] = "average"
+
+    def __post_init__(self) -> None:
+        if isinstance(self.to, str) and self.to != "average":
+            raise unknown_option("reference", self.to, ["average", "a list of channel names"])
+
+    def apply(self, signal: Continuous) -> Continuous:
+        """Return the signal against the new reference; channels of other types stay as they are."""
+        is_eeg = np.array([kind == "eeg" for kind in signal.sensors.types])
+        if not is_eeg.any():
+            raise DataError("rereference needs EEG channels; the recording has none.")
+        used = np.flatnonzero(is_eeg) if self.to == "average" else signal.sensors.indices(list(self.to))
+        data = signal.data.copy()
+        data[is_eeg] -= signal.data[used].mean(axis=0)
+        return Continuous(data, signal.rate_hz, signal.sensors)

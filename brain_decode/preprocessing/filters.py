@@ -1,0 +1,142 @@
+"""Filters and resampling of continuous recordings, by MNE; causal variants by scipy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import signal as scipy_signal
+
+from brain_decode.core.errors import ConfigError, SpecMismatch, unknown_option
+from brain_decode.preprocessing.base import Continuous, SignalStep
+
+__all__ = ["BandPass", "Notch", "Resample"]
+
+_METHODS = ("zero_phase", "causal")
+_NOTCH_QUALITY = 30.0  # centre frequency over width of the causal notch
+
+
+@dataclass
+class BandPass(SignalStep):
+    """Keep a frequency band.
+
+    Args:
+        low_hz: Lower edge of the pass band; None keeps slow drifts.
+        high_hz: Upper edge; None keeps everything up to half the rate.
+        method: "zero_phase" (MNE's FIR filter, looks ahead) or "causal" (Butterworth of order 4, delays).
+    """
+
+    name = "bandpass"
+
+    low_hz: float | None = None
+    high_hz: float | None = None
+    method: str = "zero_phase"
+
+    def __post_init__(self) -> None:
+        if self.method not in _METHODS:
+            raise unknown_option("filter method", self.method, _METHODS)
+        if self.low_hz is None and self.high_hz is None:
+            raise ConfigError("bandpass needs low_hz, high_hz or both.")
+        if any(edge is not None and edge <= 0 for edge in (self.low_hz, self.high_hz)):
+            raise ConfigError(f"bandpass edges are positive; got {self.low_hz} and {self.high_hz} Hz.")
+        if self.low_hz is not None and self.high_hz is not None and self.low_hz >= self.high_hz:
+            raise ConfigError(f"bandpass needs low_hz below high_hz; got {self.low_hz} and {self.high_hz} Hz.")
+
+    @property
+    def is_causal(self) -> bool:  # type: ignore[override]
+        """True for the causal method."""
+        return self.method == "causal"
+
+    def apply(self, signal: Continuous) -> Continuous:
+        """Return the filtered signal.
+
+        Raises:
+            SpecMismatch: The upper edge reaches half the sampling rate.
+        """
+        nyquist = signal.rate_hz / 2
+        if self.high_hz is not None and self.high_hz >= nyquist:
+            raise SpecMismatch(
+                f"bandpass up to {self.high_hz:g} Hz needs more than {2 * self.high_hz:g} samples per second; the "
+                f"recording has {signal.rate_hz:g} Hz. Lower high_hz."
+            )
+        if self.is_causal:
+            edges = [edge for edge in (self.low_hz, self.high_hz) if edge is not None]
+            kind = "bandpass" if len(edges) == 2 else ("highpass" if self.high_hz is None else "lowpass")
+            sections = scipy_signal.butter(4, edges if len(edges) == 2 else edges[0], kind, fs=signal.rate_hz, output="sos")
+            return _replaced(signal, scipy_signal.sosfilt(sections, signal.data, axis=1))
+        from mne.filter import filter_data
+
+        filtered = filter_data(signal.data, signal.rate_hz, self.low_hz, self.high_hz, copy=True, verbose="ERROR")
+        return _replaced(signal, filtered)
+
+
+@dataclass
+class Notch(SignalStep):
+    """Remove the mains frequency and its harmonics.
+
+    Args:
+        line_hz: 50 or 60 in most places.
+        method: "zero_phase" (MNE's FIR filter) or "causal" (second-order notches).
+    """
+
+    name = "notch"
+
+    line_hz: float
+    method: str = "zero_phase"
+
+    def __post_init__(self) -> None:
+        if self.method not in _METHODS:
+            raise unknown_option("filter method", self.method, _METHODS)
+        if self.line_hz <= 0:
+            raise ConfigError(f"notch needs a positive line_hz, got {self.line_hz}.")
+
+    @property
+    def is_causal(self) -> bool:  # type: ignore[override]
+        """True for the causal method."""
+        return self.method == "causal"
+
+    def apply(self, signal: Continuous) -> Continuous:
+        """Return the signal without the line frequency; harmonics from half the rate on do not exist."""
+        harmonics = np.arange(self.line_hz, signal.rate_hz / 2 - 1, self.line_hz)
+        if not len(harmonics):
+            return signal
+        if not self.is_causal:
+            from mne.filter import notch_filter
+
+            return _replaced(signal, notch_filter(signal.data, signal.rate_hz, harmonics, copy=True, verbose="ERROR"))
+        data = signal.data
+        for harmonic in harmonics:
+            numerator, denominator = scipy_signal.iirnotch(harmonic, _NOTCH_QUALITY, fs=signal.rate_hz)
+            data = scipy_signal.lfilter(numerator, denominator, data, axis=1)
+        return _replaced(signal, data)
+
+
+@dataclass
+class Resample(SignalStep):
+    """Change the sampling rate with MNE's FFT resampling, which filters against aliasing.
+
+    Args:
+        rate_hz: New rate.
+    """
+
+    name = "resample"
+    is_causal = False
+
+    rate_hz: float
+
+    def __post_init__(self) -> None:
+        if self.rate_hz <= 0:
+            raise ConfigError(f"resample needs a positive rate_hz, got {self.rate_hz}.")
+
+    def apply(self, signal: Continuous) -> Continuous:
+        """Return the resampled signal; one that has the rate already is returned as it is."""
+        if abs(signal.rate_hz - self.rate_hz) < 1e-9:
+            return signal
+        from mne.filter import resample
+
+        data = resample(signal.data, up=self.rate_hz, down=signal.rate_hz, axis=1, verbose="ERROR")
+        return Continuous(data, self.rate_hz, signal.sensors)
+
+
+def _replaced(signal: Continuous, data: np.ndarray) -> Continuous:
+    return Continuous(data, signal.rate_hz, signal.sensors)

@@ -1,0 +1,166 @@
+"""Each unit is in the test part once; selection happens inside the training part; predictions are pooled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brain_decode.core.errors import DataError
+from brain_decode.core.progress import track
+from brain_decode.datasets.leakage import check_leakage
+from brain_decode.datasets.sealed import SealedFold, collect_openings, seal
+from brain_decode.datasets.splits import Fold, Split, inner_folds
+from brain_decode.evaluation.retrieval import GalleryKind
+from brain_decode.training.fitting import FitSettings, FittedDecoder, fit_decoder
+from brain_decode.training.predicting import predict_rows, selection_score
+from brain_decode.training.recipes import Plan, Recipe
+from brain_decode.training.trials import Trials
+
+__all__ = ["CrossValidation", "Protocol", "cross_validate", "fit_final"]
+
+
+@dataclass
+class CrossValidation:
+    """What a cross-validation leaves behind.
+
+    Args:
+        predictions: Pooled out-of-fold predictions of every decoder; column `decoder` tells them apart.
+        folds: One record per fold: sizes, the recipe selected, the scores it was selected by.
+        curves: Learning curves of the run's own decoder, with the fold's name.
+        openings: When each fold's test part was opened.
+        fitted: The run's own decoder of each fold.
+    """
+
+    predictions: pd.DataFrame
+    folds: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    openings: list[dict[str, Any]] = field(default_factory=list)
+    fitted: list[FittedDecoder] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How the run splits, guards and scores.
+
+    Args:
+        split: The outer rule.
+        settings: How decoders are fitted.
+        gallery: What retrieval compares with.
+        zero_shot: Stimuli of the test part must be new.
+        hashes: Content hash of each recording.
+    """
+
+    split: Split
+    settings: FitSettings
+    gallery: GalleryKind
+    zero_shot: bool
+    hashes: Sequence[str]
+
+
+def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValidation:
+    """Fit and score the plan on every fold of the split.
+
+    Args:
+        plan: The decoder, its candidates and its baselines.
+        trials: The run's windows; rejected ones are never trained on, and are predicted.
+        protocol: Split, guard and scoring.
+
+    Raises:
+        LeakageError: A fold lets test information into training.
+    """
+    folds = protocol.split.folds(trials.table)
+    for fold in folds:
+        _guard(trials, fold, protocol, protocol.split.forbids)
+    sealed = [seal(fold) for fold in folds]
+    result = CrossValidation(pd.DataFrame())
+    parts: list[pd.DataFrame] = []
+    for fold in track(sealed, "folds", total=len(sealed)):
+        parts += _run_fold(plan, trials, fold, protocol, result)
+    result.predictions = pd.concat(parts, ignore_index=True)
+    result.openings = collect_openings(sealed)
+    return result
+
+
+def _run_fold(
+    plan: Plan, trials: Trials, fold: SealedFold, protocol: Protocol, result: CrossValidation
+) -> list[pd.DataFrame]:
+    kept = _kept(trials, fold.train)
+    chosen, scores = _select(plan, trials, kept, protocol)
+    fitted = {recipe.name: _fit(recipe, trials, kept, protocol) for recipe in plan.recipes}
+    test = fold.test.open("score the fitted decoders")
+    named = {plan.name: fitted[chosen.name], **fitted}
+    frames = [
+        predict_rows(one.decoder, trials, test, protocol.gallery).assign(decoder=name, fold=fold.name, split="test")
+        for name, one in named.items()
+    ]
+    record = {"name": fold.name, "n_train": len(kept), "n_test": len(test), "selected": chosen.name}
+    result.folds.append(record | ({"selection_scores": scores} if len(plan.candidates) > 1 else {}))
+    result.curves += [{"fold": fold.name, **point} for point in fitted[chosen.name].curves]
+    result.fitted.append(fitted[chosen.name])
+    return frames
+
+
+def fit_final(plan: Plan, trials: Trials, protocol: Protocol) -> tuple[FittedDecoder, str]:
+    """Select on all windows by inner validation, fit on all of them; returns the decoder and the recipe's name."""
+    kept = _kept(trials, np.arange(len(trials.table)))
+    chosen, _ = _select(plan, trials, kept, protocol)
+    return _fit(chosen, trials, kept, protocol), chosen.name
+
+
+def _kept(trials: Trials, rows: np.ndarray) -> np.ndarray:
+    if not len(rows):
+        return rows
+    rejected = trials.table["rejected"].to_numpy()[rows] != ""
+    if rejected.all():
+        raise DataError("Every training window was rejected; the thresholds do not fit the unit of the data.")
+    return rows[~rejected]
+
+
+def _guard(trials: Trials, fold: Fold, protocol: Protocol, forbids: Sequence[str]) -> None:
+    if not len(fold.train):  # a decoder that is only scored has no training part to leak into
+        return
+    check_leakage(
+        trials.table, fold, forbids=forbids, zero_shot=protocol.zero_shot, content_hashes=protocol.hashes
+    )
+
+
+def _select(
+    plan: Plan, trials: Trials, rows: np.ndarray, protocol: Protocol
+) -> tuple[Recipe, dict[str, float]]:
+    """Return the candidate that predicts held-out parts of the training rows best; never sees the test part."""
+    if len(plan.candidates) == 1:
+        return plan.candidates[0], {}
+    folds = _inner(trials, rows, protocol)
+    scores = {recipe.name: _inner_score(recipe, trials, folds, protocol) for recipe in plan.candidates}
+    best = max(plan.candidates, key=lambda recipe: scores[recipe.name])
+    return best, scores
+
+
+def _inner_score(recipe: Recipe, trials: Trials, folds: Sequence[Fold], protocol: Protocol) -> float:
+    frames = []
+    for fold in folds:
+        fitted = _fit(recipe, trials, fold.train, protocol)
+        frames.append(predict_rows(fitted.decoder, trials, fold.test, protocol.gallery))
+    return selection_score(pd.concat(frames, ignore_index=True), trials)
+
+
+def _inner(trials: Trials, rows: np.ndarray, protocol: Protocol) -> list[Fold]:
+    level = next((level for level in protocol.split.forbids if level in ("subject", "session", "run")), "run")
+    folds = inner_folds(trials.table, rows, zero_shot=protocol.zero_shot, level=level)
+    for fold in folds:
+        _guard(trials, fold, protocol, ())
+    return folds
+
+
+def _fit(recipe: Recipe, trials: Trials, rows: np.ndarray, protocol: Protocol) -> FittedDecoder:
+    """Fit a recipe; a network keeps the last inner fold of the training rows for early stopping."""
+    nothing = np.zeros(0, dtype=int)
+    if recipe.is_closed_form:
+        return fit_decoder(recipe, trials, rows, validation=nothing, settings=protocol.settings)
+    last = _inner(trials, rows, protocol)[-1]
+    return fit_decoder(recipe, trials, last.train, validation=last.test, settings=protocol.settings)
+

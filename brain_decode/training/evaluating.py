@@ -1,0 +1,147 @@
+"""Score a saved decoder on recordings it has not seen."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig
+
+from brain_decode.core.errors import DataError, LeakageError, SpecMismatch
+from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.evaluation.evidence import evoked_evidence
+from brain_decode.signals.sensors import Sensors
+from brain_decode.training.loading import LoadedRun, load_run
+from brain_decode.training.predicting import predict_rows
+from brain_decode.training.receipts import receipt_of, split_hash
+from brain_decode.training.results import RunResult, write_results
+from brain_decode.training.trials import Trials
+
+__all__ = ["evaluate"]
+
+_EVOKED_WINDOWS = 4000  # evoked responses in the report are averages of at most this many windows
+
+
+def evaluate(config: DictConfig, folder: Path) -> Path:
+    """Score `checkpoint` on `datasets` and write the run folder.
+
+    Raises:
+        LeakageError: A recording that the decoder was fitted on.
+        SpecMismatch: Recordings that lack what the decoder needs.
+        DataError: Labels the decoder does not know.
+    """
+    started = datetime.now(UTC)
+    decoder = BrainDecoder.from_pretrained(str(config.checkpoint))
+    spec = decoder.input_spec
+    classes = {name: list(values) for name, values in spec.classes.items()} or None
+    target: dict[str, Any] = {"task": decoder.target_spec.task, "column": spec.target_column, "classes": classes}
+    loaded = load_run(
+        config, decoder.preprocessing, window=(spec.start_s, spec.stop_s), target=_merged_target(config, target)
+    )
+    trials = loaded.trials
+    _require_channels(decoder, trials)
+    rows = _scored_rows(decoder, loaded)
+    _require_known_labels(decoder, trials, rows)
+    gallery = config.get("gallery") or "exact_image"
+    name = str(decoder.provenance.get("recipe", decoder.encoder.architecture))
+    predictions = predict_rows(decoder, trials, rows, gallery).assign(decoder=name, fold="all", split="test")
+    hashes = trials.content_hashes(decoder.preprocessing)
+    receipt = receipt_of(
+        "evaluate",
+        arguments=sys.argv[2:],
+        seed=int(config.seed),
+        started=started,
+        data={
+            "datasets": [summary["name"] for summary in loaded.datasets],
+            "content_hashes": {r.label: h for r, h in zip(trials.recordings, hashes, strict=True)},
+            "checkpoint": str(config.checkpoint),
+        },
+        folds_hash=split_hash(predictions),
+        openings=[{"time": started.isoformat(timespec="seconds"), "fold": "all", "reason": "evaluate a checkpoint"}],
+    )
+    run = RunResult(
+        command="evaluate",
+        decoder=name,
+        protocol="held-out recordings",
+        task=trials.task,
+        predictions=predictions,
+        folds=[{"name": "all", "n_train": 0, "n_test": len(rows), "selected": name}],
+        curves=[],
+        datasets=loaded.datasets,
+        exclusions=loaded.exclusions,
+        rejection=loaded.rejection,
+        evoked=_evoked(decoder, trials, rows),
+        receipt=receipt,
+        selected=name,
+        seed=int(config.seed),
+        classes=decoder.target_spec.classes,
+
+    )
+    write_results(run, config, folder)
+    return folder
+
+
+def _merged_target(config: DictConfig, target: dict[str, Any]) -> dict[str, Any]:
+    """Keep the dataset's stimulus, concept and partition columns; the decoder decides column and classes."""
+    entry = dict(config.datasets.get("target") or {})
+    kept = {key: entry[key] for key in ("stimulus_column", "concept_column", "partition_column") if entry.get(key)}
+    return {**target, **kept}
+
+
+def _require_channels(decoder: BrainDecoder, trials: Trials) -> None:
+    wanted = decoder.input_spec.sensors.names
+    for recording in trials.recordings:
+        if not isinstance(recording.space, Sensors):
+            raise SpecMismatch(f"{recording.label} holds voxels; the decoder reads sensors {list(wanted)}.")
+        missing = [name for name in wanted if name not in recording.space.names]
+        if missing:
+            raise SpecMismatch(
+                f"{recording.label} lacks the channels {missing} that the decoder needs; it has "
+                f"{list(recording.space.names)}."
+            )
+
+
+def _scored_rows(decoder: BrainDecoder, loaded: LoadedRun) -> np.ndarray:
+    """Return the windows to score: none that the decoder was fitted on.
+
+    Raises:
+        LeakageError: A recording whose content the decoder has seen.
+    """
+    trials = loaded.trials
+    table = trials.table
+    official = decoder.provenance.get("fitted_partition") == "train"
+    rows = np.flatnonzero(table["partition"] == "test") if official else np.arange(len(table))
+    if len(rows) == 0:
+        raise DataError("The dataset has no test partition left to score.")
+    hashes = trials.content_hashes(decoder.preprocessing)
+    seen = set(decoder.fitted_on)
+    for index in table["recording"].iloc[rows].unique():
+        if hashes[index] in seen:
+            raise LeakageError(
+                f"The decoder was fitted on '{trials.recordings[index].label}' (same content); a score on it means "
+                "nothing. Choose other recordings with datasets.subjects= or paths.data=, or read the "
+                "cross-validated score in its run folder."
+            )
+    return rows
+
+
+def _require_known_labels(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> None:
+    if trials.task != "classification":
+        return
+    unknown = set(trials.table.iloc[rows]["label"].astype(str)) - set(decoder.target_spec.classes)
+    if unknown:
+        raise DataError(
+            f"The recordings have the classes {sorted(unknown)}, which the decoder does not answer; it knows "
+            f"{list(decoder.target_spec.classes)}. Map them with datasets.target.classes."
+        )
+
+
+def _evoked(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> dict[str, Any] | None:
+    if trials.task != "classification" or trials.table["label"].nunique() < 2:
+        return None
+    windows = trials.windows(decoder.preprocessing, rows[:_EVOKED_WINDOWS])
+    return evoked_evidence(windows, sorted(windows.table["label"].astype(str).unique()), note="The scored windows.")
+

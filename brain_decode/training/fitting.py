@@ -1,0 +1,240 @@
+"""Fit one decoder on the training part of a fold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from brain_decode.core.errors import DataError, SpecMismatch
+from brain_decode.core.seeding import seed_everything
+from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
+from brain_decode.encoders.base import ClosedFormEncoder, Encoder
+from brain_decode.heads.base import ClosedFormHead, Head
+from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.signals.batch import SignalBatch
+from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.spec import SignalSpec
+from brain_decode.signals.windows import Windows
+from brain_decode.training.recipes import Recipe
+from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
+
+__all__ = ["FitSettings", "FittedDecoder", "GroupReader", "fit_decoder"]
+
+_FIT_BYTES = 1 << 30  # fitted preprocessing steps of a network see at most this much of the training part
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """What fitting needs besides the recipe.
+
+    Args:
+        seed: Seeds initialisation, order and dropout.
+        trainer: `conf/trainer` settings for networks.
+        optimizer: `conf/optimizer` settings for networks.
+        average_repetitions: Train on the mean of the repetitions of each stimulus.
+    """
+
+    seed: int = 0
+    trainer: Mapping[str, Any] = field(default_factory=dict)
+    optimizer: Mapping[str, Any] = field(default_factory=dict)
+    average_repetitions: bool = False
+
+
+@dataclass(frozen=True)
+class FittedDecoder:
+    """A decoder and how its training went (`curves` is empty for closed-form decoders)."""
+
+    decoder: BrainDecoder
+    curves: list[dict[str, Any]]
+
+
+@dataclass
+class GroupReader:
+    """Reads averaged or single windows of one fitted preprocessing, a batch at a time.
+
+    Args:
+        trials: Where windows and targets come from.
+        preprocessing: Fitted steps.
+        groups: What one position stands for; groups of one row where nothing is averaged.
+        subjects: Training subjects, in index order.
+    """
+
+    trials: Trials
+    preprocessing: Preprocessing
+    groups: RepetitionGroups
+    subjects: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def windows(self, positions: np.ndarray) -> Windows:
+        """Return preprocessed windows, one per position."""
+        chosen = self.groups.members(np.asarray(positions))
+        single = self.preprocessing.apply_windows(self.trials.windows(self.preprocessing, chosen.rows))
+        return single if len(chosen) == len(chosen.rows) else chosen.average(single)
+
+    def targets(self, positions: np.ndarray) -> np.ndarray:
+        """Return the target of each position."""
+        return self.trials.targets(self.groups.first_rows()[np.asarray(positions)])
+
+    def batch(self, positions: np.ndarray) -> tuple[SignalBatch, torch.Tensor]:
+        """Return the batch and its targets: class indices (int64) or vectors (float32)."""
+        target = torch.from_numpy(self.targets(positions))
+        batch = SignalBatch.from_windows(self.windows(positions), self.subjects)
+        return batch, target if target.dtype == torch.int64 else target.float()
+
+
+def fit_decoder(
+    recipe: Recipe, trials: Trials, rows: np.ndarray, *, validation: np.ndarray, settings: FitSettings
+) -> FittedDecoder:
+    """Fit preprocessing, encoder and head on `rows`.
+
+    Args:
+        recipe: What to build.
+        trials: The run's windows.
+        rows: Training positions in the window table.
+        validation: Positions a network is stopped and calibrated on; training positions too, never test ones.
+            Closed-form decoders are fitted on both.
+        settings: Seed and training settings.
+
+    Raises:
+        DataError: No training window, or a class without one.
+        SpecMismatch: Montages that differ where the encoder needs one.
+    """
+    seed_everything(settings.seed)
+    preprocessing = recipe.build_preprocessing()
+    every_row = np.sort(np.concatenate([rows, validation]).astype(int))
+    if recipe.is_fixed:
+        return FittedDecoder(_fixed_decoder(recipe, trials), [])
+    _require_classes(recipe, trials, rows)
+    spec = _fit_preprocessing(preprocessing, trials, _bounded(every_row, trials, preprocessing, settings.seed))
+    encoder = recipe.build_encoder(spec)
+    head = recipe.build_head(encoder, trials.target_spec)
+    decoder = BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials))
+    if isinstance(encoder, ClosedFormEncoder):
+        _fit_closed_form(decoder, trials, every_row, settings)
+        return FittedDecoder(decoder, [])
+    return FittedDecoder(decoder, _fit_gradient(decoder, trials, rows, validation, settings))
+
+
+def _fixed_decoder(recipe: Recipe, trials: Trials) -> BrainDecoder:
+    """Return a decoder with nothing to fit; its sizes come from one window, its values from none."""
+    preprocessing = recipe.build_preprocessing()
+    probe = preprocessing.apply_windows(trials.windows(preprocessing, np.zeros(1, dtype=int)))
+    if not isinstance(probe.space, Sensors):
+        raise SpecMismatch("The windows hold voxels; encoders of this kind read sensors.")
+    spec = SignalSpec(probe.space, probe.data.shape[2], probe.rate_hz, probe.start_s)
+    encoder = recipe.build_encoder(spec)
+    head = recipe.build_head(encoder, trials.target_spec)
+    return BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials))
+
+
+def input_spec_of(trials: Trials) -> InputSpec:
+    """Return what a new recording must offer, from the first recording and the window table.
+
+    Raises:
+        SpecMismatch: The recordings hold voxels.
+    """
+    recording, first = trials.recordings[0], trials.table.iloc[0]
+    if not isinstance(recording.space, Sensors):
+        raise SpecMismatch(f"{recording.label} holds voxels; decoders of this kind read sensors.")
+    offset = 0.0 if not recording.continuous else float(np.nan_to_num(first["onset_s"]))
+    return InputSpec(
+        sensors=recording.space.pick(recording.space.decoded_indices()),
+        rate_hz=recording.rate_hz,
+        start_s=round(float(first["start_s"]) - offset, 9),
+        stop_s=round(float(first["stop_s"]) - offset, 9),
+        target_column=trials.target_column,
+        classes=trials.class_values,
+    )
+
+
+def _require_classes(recipe: Recipe, trials: Trials, rows: np.ndarray) -> None:
+    if len(rows) == 0:
+        raise DataError(f"'{recipe.name}' has no training window; every one was excluded or held out.")
+    if trials.task != "classification":
+        return
+    present = set(trials.table.iloc[rows]["label"].astype(str))
+    absent = [label for label in trials.classes if label not in present]
+    if absent:
+        raise DataError(
+            f"The training part of this fold has no window of class {absent}. Choose another split=, or drop the class."
+        )
+
+
+def _bounded(rows: np.ndarray, trials: Trials, preprocessing: Preprocessing, seed: int) -> np.ndarray:
+    """Return at most as many rows as fit into `_FIT_BYTES`, drawn without replacement."""
+    probe = trials.windows(preprocessing, rows[:1])
+    at_most = max(_FIT_BYTES // max(probe.data.nbytes, 1), 1)
+    if len(rows) <= at_most:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, size=at_most, replace=False))
+
+
+def _fit_preprocessing(preprocessing: Preprocessing, trials: Trials, rows: np.ndarray) -> SignalSpec:
+    processed = preprocessing.fit_windows(trials.windows(preprocessing, rows))
+    if not isinstance(processed.space, Sensors):
+        raise SpecMismatch("The windows hold voxels; encoders of this kind read sensors.")
+    subjects = tuple(sorted(trials.table.iloc[rows]["subject"].astype(str).unique()))
+    return SignalSpec(processed.space, processed.data.shape[2], processed.rate_hz, processed.start_s, subjects)
+
+
+def _groups(trials: Trials, rows: np.ndarray, average: bool) -> RepetitionGroups:
+    return repetition_groups(trials.table, rows) if average else RepetitionGroups(rows, np.arange(len(rows)))
+
+
+def _fit_closed_form(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, settings: FitSettings) -> None:
+    groups = _groups(trials, rows, settings.average_repetitions)
+    reader = GroupReader(trials, decoder.preprocessing, groups, decoder.signal_spec.subjects)
+    everything = np.arange(len(groups))
+    windows, target = reader.windows(everything), reader.targets(everything)
+    batch = SignalBatch.from_windows(windows, decoder.signal_spec.subjects)
+    labels = target if trials.task == "classification" else None
+    encoder, head = decoder.encoder, decoder.head
+    if not isinstance(encoder, ClosedFormEncoder) or not isinstance(head, ClosedFormHead):
+        raise SpecMismatch(
+            f"Encoder '{encoder.architecture}' is fitted in closed form and head '{head.architecture}' by gradient "
+            "descent; choose a closed-form head (logistic_regression, shrinkage_lda, ridge)."
+        )
+    encoder.fit(batch, labels)
+    with torch.no_grad():
+        embedding = encoder(batch)
+    head.fit(embedding, target)
+
+
+def _fit_gradient(
+    decoder: BrainDecoder, trials: Trials, rows: np.ndarray, validation: np.ndarray, settings: FitSettings
+) -> list[dict[str, Any]]:
+    from brain_decode.training.lightning_module import fit_network
+
+    _require_gradient(decoder.encoder, decoder.head)
+    training = _groups(trials, rows, settings.average_repetitions)
+    held_out = _groups(trials, validation, settings.average_repetitions)
+    joined = RepetitionGroups(
+        np.concatenate([training.rows, held_out.rows]),
+        np.concatenate([training.starts, held_out.starts + len(training.rows)]).astype(int),
+    )
+    reader = GroupReader(trials, decoder.preprocessing, joined, decoder.signal_spec.subjects)
+    result = fit_network(
+        decoder.encoder,
+        decoder.head,
+        reader,
+        np.arange(len(training)),
+        np.arange(len(training), len(joined)),
+        trainer=settings.trainer,
+        optimizer=settings.optimizer,
+        seed=settings.seed,
+    )
+    return list(result.curves)
+
+
+def _require_gradient(encoder: Encoder, head: Head) -> None:
+    if isinstance(head, ClosedFormHead):
+        raise SpecMismatch(
+            f"Encoder '{encoder.architecture}' is trained by gradient descent and head '{head.architecture}' in closed "
+            "form; choose head=classification, regression or retrieval."
+        )

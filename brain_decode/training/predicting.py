@@ -1,0 +1,128 @@
+"""Predictions of a fitted decoder as table rows, and the one number that selection compares."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from brain_decode.core.errors import ConfigError
+from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.evaluation.retrieval import REPETITION_COUNTS, Gallery, GalleryKind, ranks_of_truth, similarities
+from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
+
+__all__ = ["predict_rows", "selection_score"]
+
+_BATCH = 512  # windows read and answered at once
+_AVERAGED_BATCH = 32  # stimuli averaged at once; each brings all its repetitions
+
+
+def predict_rows(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, gallery: GalleryKind) -> pd.DataFrame:
+    """Return one row per window (and, for retrieval, per averaged stimulus) with the decoder's answer and the truth.
+
+    Args:
+        decoder: Fitted.
+        trials: The run's windows.
+        rows: Positions to predict.
+        gallery: What retrieval compares with: pictures of the predicted part ("exact_image"), per concept the mean of
+            its other pictures ("concept_centre"), or every picture that has features ("all_images").
+    """
+    if trials.task == "retrieval":
+        return _predict_retrieval(decoder, trials, rows, gallery)
+    answers = _answers(decoder, trials, rows)
+    frame = trials.table.iloc[rows].assign(window=rows)
+    if trials.task == "regression":
+        return frame.assign(truth=trials.targets(rows)[:, 0], predicted=answers[:, 0])
+    classes = np.array(decoder.target_spec.classes)
+    probabilities = {f"probability_{label}": answers[:, column] for column, label in enumerate(classes)}
+    return frame.assign(truth=frame["label"].astype(str), predicted=classes[answers.argmax(axis=1)], **probabilities)
+
+
+def selection_score(predictions: pd.DataFrame, trials: Trials) -> float:
+    """Return what candidates are compared by on validation windows; higher is better.
+
+    AUC for two classes, balanced accuracy for more, Pearson r for values, minus the mean relative rank for retrieval.
+    """
+    if trials.task == "retrieval":
+        single = predictions[predictions["n_repetitions"] == predictions["n_repetitions"].max()]
+        return -float((single["rank"] / single["gallery_size"]).mean())
+    if trials.task == "regression":
+        return float(np.corrcoef(predictions["truth"], predictions["predicted"])[0, 1])
+    truth, classes = predictions["truth"].to_numpy(), trials.classes
+    if len(classes) == 2:
+        return float(roc_auc_score(truth == classes[1], predictions[f"probability_{classes[1]}"]))
+    correct = predictions["predicted"].to_numpy() == truth
+    return float(np.mean([correct[truth == label].mean() for label in classes if (truth == label).any()]))
+
+
+def _answers(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> np.ndarray:
+    parts = [
+        decoder.answer_windows(trials.windows(decoder.preprocessing, rows[start : start + _BATCH]))
+        for start in range(0, len(rows), _BATCH)
+    ]
+    return np.concatenate(parts)
+
+
+def _predict_retrieval(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, kind: GalleryKind) -> pd.DataFrame:
+    gallery = build_gallery(trials, rows, kind)
+    fewest = int(repetition_groups(trials.table, rows).sizes.min())
+    # Every point of the curve scores the same stimuli, so it ends where the rarest stimulus does.
+    counts = sorted({count for count in REPETITION_COUNTS if count < fewest} | {fewest})
+    frames = []
+    for count in counts:
+        groups = repetition_groups(trials.table, rows, at_most=count)
+        if count == 1:  # every single trial, not only the first of each stimulus
+            groups = RepetitionGroups(rows, np.arange(len(rows)))
+        frames.append(_ranked(decoder, trials, groups, gallery).assign(n_repetitions=count))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _ranked(decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups, gallery: Gallery) -> pd.DataFrame:
+    size = _BATCH if len(groups) == len(groups.rows) else _AVERAGED_BATCH
+    parts = [np.arange(start, min(start + size, len(groups))) for start in range(0, len(groups), size)]
+    answers = np.concatenate([_group_answers(decoder, trials, groups.members(part)) for part in parts])
+    frame = trials.table.iloc[groups.first_rows()].assign(window=groups.first_rows())
+    wanted = frame["concept" if gallery.kind == "concept_centre" else "stimulus"].astype(str)
+    similarity, truth = similarities(answers, gallery), gallery.positions(wanted.tolist())
+    return frame.assign(
+        truth=wanted,
+        predicted=np.array(gallery.ids)[similarity.argmax(axis=1)],
+        rank=ranks_of_truth(similarity, truth),
+        similarity=np.take_along_axis(similarity, truth[:, None], axis=1)[:, 0],
+        gallery=gallery.kind,
+        gallery_size=len(gallery),
+    )
+
+
+def _group_answers(decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups) -> np.ndarray:
+    windows = trials.windows(decoder.preprocessing, groups.rows)
+    if len(groups) == len(groups.rows):
+        return decoder.answer_windows(windows)
+    # Window steps first: they are per trial, while the average of the repetitions is what the encoder sees.
+    return decoder.answer_preprocessed(groups.average(decoder.preprocessing.apply_windows(windows)))
+
+
+def build_gallery(trials: Trials, rows: np.ndarray, kind: GalleryKind) -> Gallery:
+    """Return the stimuli that answers are compared with.
+
+    Raises:
+        ConfigError: The dataset has no features, or concept centres are asked for where concepts are unknown.
+    """
+    if trials.features is None:
+        raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
+    if kind == "all_images":
+        return Gallery(trials.feature_ids, trials.features, kind)
+    part = trials.table.iloc[rows]
+    stimuli = tuple(dict.fromkeys(part["stimulus"].astype(str)))
+    if kind == "exact_image":
+        return Gallery(stimuli, trials.features[trials.feature_rows(stimuli)], kind)
+    if not trials.feature_concepts:
+        raise ConfigError("gallery=concept_centre needs the concept of each stimulus; use gallery=exact_image.")
+    shown = set(part["concept"].astype(str))
+    kept = np.flatnonzero([concept in shown for concept in trials.feature_concepts])
+    return Gallery.concept_centres(
+        [trials.feature_ids[row] for row in kept],
+        [trials.feature_concepts[row] for row in kept],
+        trials.features[kept],
+        stimuli,
+    )

@@ -1,0 +1,202 @@
+"""From configuration to decoders that can be built: the only place where Hydra meets models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_class, instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from brain_decode.core.errors import ConfigError, unknown_option
+from brain_decode.core.resources import catalogue_root
+from brain_decode.encoders.base import ClosedFormEncoder, Encoder
+from brain_decode.heads.base import Head
+from brain_decode.nn.closed_form import FittedBuffers
+from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.signals.spec import SignalSpec, TargetSpec, Task
+
+__all__ = ["NESTED_SELECTION", "Plan", "Recipe", "plan_from_config"]
+
+NESTED_SELECTION = "nested_selection"
+
+_CLOSED_FORM_HEADS = {"classification": "logistic_regression", "regression": "ridge", "retrieval": "ridge"}
+_BASELINES: dict[str, dict[str, dict[str, str]]] = {
+    "classification": {
+        "tangent_space": {"encoder": "tangent_space", "head": "logistic_regression"},
+        "shrinkage_lda": {"encoder": "time_means", "head": "shrinkage_lda"},
+    },
+    "regression": {"ridge": {"encoder": "time_means", "head": "ridge"}},
+    "retrieval": {"ridge": {"encoder": "time_means", "head": "ridge"}},
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One decoder as configured: its steps, its encoder and its head, not built yet.
+
+    Args:
+        name: How tables and plots call it.
+        preprocessing: `signal_steps` and `window_steps` as in `conf/preprocessing`.
+        encoder: `_target_` and settings as in `conf/encoder`.
+        head: `_target_` and settings as in `conf/head`; `{"name": "auto"}` chooses by encoder and task.
+    """
+
+    name: str
+    preprocessing: Mapping[str, Any]
+    encoder: Mapping[str, Any]
+    head: Mapping[str, Any] = field(default_factory=lambda: {"name": "auto"})
+
+    @property
+    def is_closed_form(self) -> bool:
+        """True when the encoder is fitted in closed form, so that no window is kept for early stopping."""
+        return issubclass(get_class(str(self.encoder["_target_"])), ClosedFormEncoder)
+
+    @property
+    def is_fixed(self) -> bool:
+        """True when neither encoder, head nor steps have anything to fit, so that there is nothing to train."""
+        parts = [get_class(str(part["_target_"])) for part in (self.encoder, self.head) if "_target_" in part]
+        fixed_parts = [part for part in parts if issubclass(part, FittedBuffers) and not part.fitted_names]
+        steps = self.build_preprocessing().window_steps
+        return len(fixed_parts) == 2 and not any(step.is_fitted_step for step in steps)
+
+    def build_preprocessing(self) -> Preprocessing:
+        """Return the steps, not fitted."""
+        return Preprocessing.from_json(self.preprocessing)
+
+    def build_encoder(self, signal_spec: SignalSpec) -> Encoder:
+        """Return the encoder for windows of these sizes."""
+        encoder = instantiate({**self.encoder, "_partial_": True})(signal_spec)
+        if not isinstance(encoder, Encoder):
+            raise ConfigError(f"encoder '{self.name}': {self.encoder.get('_target_')} is not an Encoder.")
+        return encoder
+
+    def build_head(self, encoder: Encoder, target_spec: TargetSpec) -> Head:
+        """Return the head for this encoder and target.
+
+        Raises:
+            ConfigError: The head does not serve the task, or needs gradients that the encoder does not give.
+        """
+        settings = dict(self.head)
+        if "_target_" not in settings:
+            closed = isinstance(encoder, ClosedFormEncoder)
+            settings = group_option("head", _CLOSED_FORM_HEADS[target_spec.task] if closed else target_spec.task)
+        head = instantiate({**settings, "_partial_": True})(encoder.embedding_dim, target_spec)
+        if target_spec.task not in head.tasks:
+            raise ConfigError(
+                f"Head '{head.architecture}' serves {', '.join(head.tasks)}; the task is {target_spec.task}. "
+                "Choose another head=."
+            )
+        return head
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run compares.
+
+    Args:
+        name: The decoder the run is about: a recipe's name, or "nested_selection".
+        candidates: Recipes it is chosen from, inside the training part of each fold; one where nothing is chosen.
+        baselines: Recipes scored beside it on the same folds.
+    """
+
+    name: str
+    candidates: tuple[Recipe, ...]
+    baselines: tuple[Recipe, ...]
+
+    @property
+    def recipes(self) -> tuple[Recipe, ...]:
+        """Every recipe once."""
+        by_name = {recipe.name: recipe for recipe in (*self.candidates, *self.baselines)}
+        return tuple(by_name.values())
+
+
+def group_option(group: str, name: str, user_catalogue: str | None = None) -> dict[str, Any]:
+    """Return one option of a config group as plain values.
+
+    Raises:
+        ConfigError: The group has no such option.
+    """
+    folders = [catalogue_root() / "conf" / group]
+    if user_catalogue:
+        folders += [Path(user_catalogue) / "conf" / group, Path(user_catalogue) / group]
+    options = {path.stem: path for folder in folders if folder.is_dir() for path in folder.glob("*.yaml")}
+    if name not in options:
+        raise unknown_option(group, name, options)
+    content = OmegaConf.to_container(OmegaConf.load(options[name]))
+    if not isinstance(content, dict):
+        raise ConfigError(f"'{options[name].name}' must hold a mapping of settings.")
+    return {str(key): value for key, value in content.items()}
+
+
+def plan_from_config(config: DictConfig, task: Task) -> Plan:
+    """Read the decoder, its candidates and its baselines from a composed configuration.
+
+    Raises:
+        ConfigError: An option that does not exist, or nested selection without candidates.
+    """
+    plain = OmegaConf.to_container(config, resolve=True)
+    if not isinstance(plain, dict):
+        raise ConfigError("The configuration must be a mapping.")
+    preprocessing = _steps_only(plain["preprocessing"])
+    catalogue = plain.get("catalogue")
+    baselines = _named_recipes(_baseline_entries(plain.get("baselines"), task), preprocessing, catalogue)
+    if plain["encoder"].get("name") == NESTED_SELECTION:
+        candidates = _named_recipes(plain.get("candidates") or {}, preprocessing, catalogue)
+        if not candidates:
+            raise ConfigError("encoder=nested_selection needs candidates: to choose from; see conf/experiment.")
+        return Plan(NESTED_SELECTION, candidates, baselines)
+    name = _recipe_name(plain["encoder"])
+    main = Recipe(name, preprocessing, plain["encoder"], plain["head"])
+    others = tuple(
+        replace(recipe, name=f"{recipe.name}_baseline") if recipe.name == name else recipe
+        for recipe in baselines
+        if not _same_recipe(recipe, main)
+    )
+    return Plan(name, (main,), others)
+
+
+def _same_recipe(first: Recipe, second: Recipe) -> bool:
+    heads_agree = first.head == second.head or "_target_" not in second.head
+    return first.encoder == second.encoder and heads_agree and first.preprocessing == second.preprocessing
+
+
+def _recipe_name(encoder: Mapping[str, Any]) -> str:
+    target = str(encoder.get("_target_", ""))
+    return target.split(".")[-2] if target.count(".") else target
+
+
+def _steps_only(preprocessing: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: preprocessing.get(key) or [] for key in ("signal_steps", "window_steps")}
+
+
+def _baseline_entries(chosen: Any, task: Task) -> dict[str, Any]:
+    if chosen is None:
+        return dict(_BASELINES[task])
+    if isinstance(chosen, Mapping):
+        return dict(chosen)
+    for name in chosen:
+        if name not in _BASELINES[task]:
+            raise unknown_option(f"{task} baseline", name, _BASELINES[task])
+    return {name: _BASELINES[task][name] for name in chosen}
+
+
+def _named_recipes(
+    entries: Mapping[str, Any], preprocessing: Mapping[str, Any], catalogue: str | None
+) -> tuple[Recipe, ...]:
+    return tuple(_recipe(name, entry, preprocessing, catalogue) for name, entry in entries.items())
+
+
+def _recipe(name: str, entry: Mapping[str, Any], preprocessing: Mapping[str, Any], catalogue: str | None) -> Recipe:
+    allowed = ("preprocessing", "encoder", "head", "encoder_settings", "head_settings")
+    for key in entry:
+        if key not in allowed:
+            raise unknown_option(f"key of candidate '{name}'", key, allowed)
+    chosen = entry.get("preprocessing")
+    steps = _steps_only(group_option("preprocessing", chosen, catalogue)) if chosen else preprocessing
+    encoder = group_option("encoder", entry["encoder"], catalogue) | dict(entry.get("encoder_settings") or {})
+    head_name = entry.get("head", "auto")
+    head: dict[str, Any] = {"name": "auto"} if head_name == "auto" else group_option("head", head_name, catalogue)
+    return Recipe(name, steps, encoder, head | dict(entry.get("head_settings") or {}))

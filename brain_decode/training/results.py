@@ -1,0 +1,142 @@
+"""The files of a finished run: scores, predictions, evidence for the figures, receipt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from brain_decode.core.files import write_atomically
+from brain_decode.evaluation.evidence import (
+    calibration_evidence,
+    confusion_evidence,
+    group_evidence,
+    k_way_evidence,
+    rank_evidence,
+)
+from brain_decode.evaluation.predictions import write_predictions
+from brain_decode.evaluation.scoring import score_classification, score_regression, score_retrieval
+from brain_decode.evaluation.statistics import clusters_of
+from brain_decode.signals.spec import Task
+from brain_decode.training.receipts import plain
+
+__all__ = ["RunResult", "score", "write_results"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Everything a run knows when it ends; ARCHITECTURE.md lists the files it becomes."""
+
+    command: str
+    decoder: str
+    protocol: str
+    task: Task
+    predictions: pd.DataFrame
+    folds: Sequence[Mapping[str, Any]]
+    curves: Sequence[Mapping[str, Any]]
+    datasets: Sequence[Mapping[str, Any]]
+    exclusions: Sequence[Mapping[str, Any]]
+    rejection: Mapping[str, Any] | None
+    evoked: Mapping[str, Any] | None
+    receipt: Mapping[str, Any]
+    selected: str
+    seed: int
+    classes: tuple[str, ...]
+    oracle: Mapping[str, float] | None = None
+
+
+def score(predictions: pd.DataFrame, run: RunResult) -> dict[str, Any]:
+    """Return the metrics of one decoder's predictions."""
+    if run.task == "classification":
+        return score_classification(predictions, run.classes, seed=run.seed)
+    if run.task == "regression":
+        return score_regression(predictions, seed=run.seed)
+    return score_retrieval(predictions, seed=run.seed)
+
+
+def write_results(run: RunResult, config: DictConfig, folder: Path) -> dict[str, Any]:
+    """Write config, predictions, metrics, evidence and receipt; returns the metrics."""
+    metrics = plain(_metrics(run))
+    write_predictions(run.predictions, folder / "predictions.parquet")
+    write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+    _write_json(folder / "report_data.json", plain(_report_data(run)))
+    _write_json(folder / "receipt.json", plain(run.receipt))
+    _write_json(folder / "metrics.json", metrics)
+    return metrics
+
+
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+    write_atomically(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False))
+
+
+def _metrics(run: RunResult) -> dict[str, Any]:
+    """Scores of the kept windows; where windows were rejected, those of all windows beside them."""
+    scored = _most_repetitions(run.predictions)
+    kept = scored[scored["rejected"] == ""]
+    by_decoder = {str(name): score(frame, run) for name, frame in kept.groupby("decoder", sort=False)}
+    own = scored[scored["decoder"] == run.decoder]
+    return {
+        "split": "test",
+        "dataset": " + ".join(str(summary["name"]) for summary in run.datasets),
+        "simulated": _is_simulated(run),
+        "task": run.task,
+        "protocol": run.protocol,
+        "decoder": run.decoder,
+        "selected": run.selected,
+        "folds": list(run.folds),
+        "cluster": clusters_of(own).level,
+        "metrics": by_decoder[run.decoder],
+        "metrics_without_rejection": score(own, run) if len(kept) < len(scored) else None,
+        "baselines": {name: scores for name, scores in by_decoder.items() if name != run.decoder},
+        "oracle": run.oracle,
+    }
+
+
+def _is_simulated(run: RunResult) -> bool:
+    return any(bool(summary.get("simulated")) for summary in run.datasets)
+
+
+def _most_repetitions(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that carry the score: for retrieval, those that average the most repetitions."""
+    if "n_repetitions" not in predictions:
+        return predictions
+    most = predictions.groupby(["decoder", "fold"])["n_repetitions"].transform("max")
+    return predictions[predictions["n_repetitions"] == most]
+
+
+def _report_data(run: RunResult) -> dict[str, Any]:
+    kept = run.predictions[(run.predictions["decoder"] == run.decoder) & (run.predictions["rejected"] == "")]
+    own = _most_repetitions(kept)
+    data: dict[str, Any] = {
+        "simulated": _is_simulated(run),
+        "datasets": list(run.datasets),
+        "evoked": run.evoked,
+        "learning_curves": list(run.curves),
+        "rejection": run.rejection,
+        "exclusions": list(run.exclusions),
+        "oracle": run.oracle,
+        "groups": group_evidence(own, run.task, run.classes, seed=run.seed),
+    }
+    if run.task == "classification":
+        data["confusion"] = confusion_evidence(own, run.classes)
+        data["calibration"] = calibration_evidence(own, run.classes)
+    if run.task == "retrieval":
+        data["ranks"] = rank_evidence(own)
+        data["k_way"] = k_way_evidence(own, seed=run.seed)
+        data["repetitions"] = _repetition_curve(kept, run)
+    return data
+
+
+def _repetition_curve(kept: pd.DataFrame, run: RunResult) -> list[dict[str, Any]]:
+    """Return top-1 and top-5 for each number of averaged repetitions; 1 scores every single trial."""
+    curve = []
+    for count, frame in kept.groupby("n_repetitions"):
+        scores = score_retrieval(frame, seed=run.seed, n_permutations=0)
+        point = {"n": int(count), "top1": scores["top1"]["value"], "top5": scores["top5"]["value"]}
+        curve.append(point | {"ci95": scores["top1"]["ci95"], "ci95_top5": scores["top5"]["ci95"]})
+    return curve

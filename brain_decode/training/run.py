@@ -1,0 +1,178 @@
+"""A training run from composed configuration to run folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from brain_decode.core.errors import ConfigError
+from brain_decode.datasets.splits import OfficialSplit, Split
+from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.evaluation.evidence import evoked_evidence
+from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.training.crossvalidation import CrossValidation, Protocol, cross_validate, fit_final
+from brain_decode.training.fitting import FitSettings, FittedDecoder
+from brain_decode.training.loading import LoadedRun, load_run
+from brain_decode.training.receipts import receipt_of, split_hash
+from brain_decode.training.recipes import Plan, plan_from_config
+from brain_decode.training.results import RunResult, write_results
+from brain_decode.training.trials import Trials
+
+__all__ = ["train"]
+
+_EVOKED_WINDOWS = 4000  # evoked responses in the report are averages of at most this many windows
+
+
+@dataclass(frozen=True)
+class _Planned:
+    config: DictConfig
+    loaded: LoadedRun
+    plan: Plan
+    protocol: Protocol
+
+
+def train(config: DictConfig, folder: Path) -> Path:
+    """Cross-validate the configured decoder beside its baselines, refit it, and write the run folder.
+
+    Args:
+        config: Composed from `conf/train.yaml`.
+        folder: Existing, empty run folder.
+
+    Returns:
+        The run folder, with `metrics.json`, `predictions.parquet`, `receipt.json`, `report.html` and `checkpoint/`.
+
+    Raises:
+        BrainDecodeError: Anything the user can mend; nothing half-written stays.
+    """
+    started = datetime.now(UTC)
+    planned = _prepare(config)
+    result = cross_validate(planned.plan, planned.loaded.trials, planned.protocol)
+    final, selected = _final_decoder(planned, result)
+    receipt = _receipt(planned, result, started)
+    own = result.predictions[result.predictions["decoder"] == planned.plan.name]
+    run = RunResult(
+        command="train",
+        decoder=planned.plan.name,
+        protocol=planned.protocol.split.name,
+        task=planned.loaded.trials.task,
+        predictions=result.predictions,
+        folds=result.folds,
+        curves=result.curves,
+        datasets=planned.loaded.datasets,
+        exclusions=planned.loaded.exclusions,
+        rejection=planned.loaded.rejection,
+        evoked=_evoked(planned, own),
+        receipt=receipt,
+        selected=selected,
+        seed=int(config.seed),
+        classes=_classes(planned.loaded.trials),
+
+    )
+    metrics = write_results(run, config, folder)
+    final.decoder.provenance = _provenance(planned, final.decoder, metrics, receipt, selected)
+    final.decoder.save_pretrained(folder / "checkpoint")
+    return folder
+
+
+def _prepare(config: DictConfig) -> _Planned:
+    steps = OmegaConf.to_container(config.preprocessing, resolve=True)
+    if not isinstance(steps, dict):
+        raise ConfigError("preprocessing must be a mapping with signal_steps and window_steps.")
+    preprocessing = Preprocessing.from_json({str(key): value for key, value in steps.items()})
+    loaded = load_run(config, preprocessing)
+    trials = loaded.trials
+    plan = plan_from_config(config, trials.task)
+    split = _split(config, trials)
+    hashes = trials.content_hashes(plan.recipes[0].build_preprocessing())
+    settings = FitSettings(
+        seed=int(config.seed),
+        trainer=OmegaConf.to_container(config.trainer, resolve=True),  # type: ignore[arg-type]
+        optimizer=OmegaConf.to_container(config.optimizer, resolve=True),  # type: ignore[arg-type]
+        average_repetitions=trials.task == "retrieval",
+    )
+    gallery = config.get("gallery") or "exact_image"
+    # Retrieval is about pictures that were never trained on, whatever the split.
+    zero_shot = split.zero_shot or trials.task == "retrieval"
+    return _Planned(config, loaded, plan, Protocol(split, settings, gallery, zero_shot, hashes))
+
+
+def _split(config: DictConfig, trials: Trials) -> Split:
+    split: Split = instantiate(OmegaConf.to_container(config.split, resolve=True))
+    return split
+
+
+def _final_decoder(planned: _Planned, result: CrossValidation) -> tuple[FittedDecoder, str]:
+    """Return the decoder to save: the fold's own where an official test part stays sealed, else a refit on all."""
+    if isinstance(planned.protocol.split, OfficialSplit):
+        return result.fitted[0], str(result.folds[0]["selected"])
+    return fit_final(planned.plan, planned.loaded.trials, planned.protocol)
+
+
+def _classes(trials: Trials) -> tuple[str, ...]:
+    return trials.classes if trials.task == "classification" else ()
+
+
+def _evoked(planned: _Planned, own: pd.DataFrame) -> dict[str, Any] | None:
+    """Return class averages for the report; descriptive, made from scored windows and never used to fit."""
+    trials = planned.loaded.trials
+    if trials.task != "classification":
+        return None
+    rows = np.unique(own.loc[own["rejected"] == "", "window"].to_numpy(int))
+    if len(rows) > _EVOKED_WINDOWS:
+        rows = np.sort(np.random.default_rng(0).choice(rows, _EVOKED_WINDOWS, replace=False))
+    preprocessing = planned.plan.recipes[0].build_preprocessing()
+    note = "Averages of the scored windows after the stateless steps: a description of the data, not a test."
+    return evoked_evidence(trials.windows(preprocessing, rows), trials.classes, note=note)
+
+
+def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> dict[str, Any]:
+    trials, hashes = planned.loaded.trials, planned.protocol.hashes
+    data = {
+        "datasets": [summary["name"] for summary in planned.loaded.datasets],
+        "content_hashes": {r.label: h for r, h in zip(trials.recordings, hashes, strict=True)},
+    }
+    return receipt_of(
+        "train",
+        arguments=sys.argv[2:],
+        seed=int(planned.config.seed),
+        started=started,
+        data=data,
+        folds_hash=split_hash(result.predictions),
+        openings=result.openings,
+    )
+
+
+def _provenance(
+    planned: _Planned,
+    decoder: BrainDecoder,
+    metrics: Mapping[str, Any],
+    receipt: Mapping[str, Any],
+    selected: str,
+) -> dict[str, Any]:
+    trials = planned.loaded.trials
+    used = trials.table
+    if isinstance(planned.protocol.split, OfficialSplit):
+        used = used[used["partition"] != "test"]
+    seen = sorted({planned.protocol.hashes[index] for index in used["recording"].unique()})
+    names = [str(summary["name"]) for summary in planned.loaded.datasets]
+    return {
+        "name": f"{selected} on {' + '.join(names)}",
+        "dataset": " + ".join(names),
+        "recipe": selected,
+        "licence": "; ".join(str(summary.get("licence") or "not stated") for summary in planned.loaded.datasets),
+        "simulated": any(bool(summary.get("simulated")) for summary in planned.loaded.datasets),
+        "protocol": planned.protocol.split.name,
+        "fitted_on": seen,
+        "fitted_partition": "train" if isinstance(planned.protocol.split, OfficialSplit) else "all",
+        "metrics": dict(metrics["metrics"]),
+        "receipt": dict(receipt),
+    }

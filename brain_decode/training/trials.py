@@ -1,0 +1,187 @@
+"""The trials of a run: one table over all recordings, read from the signal stores as decoders need them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.datasets.store import SignalStore, prepare_store
+from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.signals.recording import Recording
+from brain_decode.signals.spec import TargetSpec, Task
+from brain_decode.signals.windows import Windows
+
+__all__ = ["RepetitionGroups", "Trials", "repetition_groups"]
+
+
+@dataclass
+class Trials:
+    """Windows of a run with their targets.
+
+    Args:
+        recordings: In the order `table.recording` counts them.
+        table: One row per window; see `WINDOW_COLUMNS`.
+        task: What is decoded.
+        store_folder: Where signal stores are kept.
+        features: (n_stimuli, dim) retrieval targets, with `feature_ids` naming the stimulus of each row.
+        feature_ids: Stimulus ids of the feature rows.
+        feature_concepts: Concept of each feature row, where known.
+        workers: Processes that prepare stores.
+        target_column: Event column the labels came from.
+        class_values: Class label to the event values it stands for.
+    """
+
+    recordings: list[Recording]
+    table: pd.DataFrame
+    task: Task
+    store_folder: Path
+    features: np.ndarray | None = None
+    feature_ids: tuple[str, ...] = ()
+    feature_concepts: tuple[str, ...] = ()
+    workers: int = 1
+    target_column: str = "trial_type"
+    class_values: dict[str, list[str]] = field(default_factory=dict)
+    _stores: dict[str, SignalStore] = field(default_factory=dict, repr=False)
+
+    def store(self, preprocessing: Preprocessing) -> SignalStore:
+        """Return the store of these stateless steps, made on first use."""
+        key = json.dumps([step.to_json() for step in preprocessing.signal_steps], sort_keys=True)
+        if key not in self._stores:
+            self._stores[key] = prepare_store(
+                self.recordings, preprocessing.signal_steps, self.store_folder, workers=self.workers
+            )
+        return self._stores[key]
+
+    def windows(self, preprocessing: Preprocessing, rows: np.ndarray) -> Windows:
+        """Return windows after the stateless steps only."""
+        return self.store(preprocessing).read(self.table.iloc[rows])
+
+    @property
+    def target_spec(self) -> TargetSpec:
+        """What a head has to answer.
+
+        Raises:
+            ConfigError: Fewer than two classes, or retrieval without features.
+        """
+        if self.task == "classification":
+            return TargetSpec("classification", classes=self.classes)
+        if self.task == "regression":
+            return TargetSpec("regression", dim=1)
+        if self.features is None:
+            raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
+        return TargetSpec("retrieval", dim=int(self.features.shape[1]))
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class labels, sorted."""
+        return tuple(sorted({str(label) for label in self.table["label"]}))
+
+    def targets(self, rows: np.ndarray) -> np.ndarray:
+        """Return class indices (n,), values (n, 1) or stimulus features (n, dim).
+
+        Raises:
+            DataError: A value that is not a number, or a stimulus without features.
+        """
+        part = self.table.iloc[rows]
+        if self.task == "classification":
+            order = {label: index for index, label in enumerate(self.classes)}
+            return np.array([order[str(label)] for label in part["label"]], dtype=int)
+        if self.task == "regression":
+            values = pd.to_numeric(part["label"], errors="coerce").to_numpy(float)
+            if not np.isfinite(values).all():
+                raise DataError(f"Regression targets must be numbers; {(~np.isfinite(values)).sum()} are not.")
+            return values[:, None]
+        return self._stimulus_features(part["stimulus"])
+
+    def feature_rows(self, stimuli: Sequence[str]) -> np.ndarray:
+        """Return the feature row of each stimulus.
+
+        Raises:
+            DataError: A stimulus that has none.
+        """
+        order = {stimulus: row for row, stimulus in enumerate(self.feature_ids)}
+        missing = sorted({str(stimulus) for stimulus in stimuli} - set(order))
+        if missing:
+            raise DataError(f"{len(missing)} stimuli have no features, for example '{missing[0]}'.")
+        return np.array([order[str(stimulus)] for stimulus in stimuli], dtype=int)
+
+    def _stimulus_features(self, stimuli: Sequence[str]) -> np.ndarray:
+        if self.features is None:
+            raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
+        return self.features[self.feature_rows(stimuli)]
+
+    def content_hashes(self, preprocessing: Preprocessing) -> list[str]:
+        """Return the content hash of each recording."""
+        return list(self.store(preprocessing).content_hashes)
+
+
+@dataclass(frozen=True)
+class RepetitionGroups:
+    """Rows of a window table grouped by what was shown to whom.
+
+    Args:
+        rows: Table positions, group after group.
+        starts: Where each group begins in `rows`.
+    """
+
+    rows: np.ndarray
+    starts: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """(groups,) repetitions per group."""
+        return np.diff(np.append(self.starts, len(self.rows)))
+
+    def first_rows(self) -> np.ndarray:
+        """Return one table position per group."""
+        return self.rows[self.starts]
+
+    def members(self, groups: np.ndarray) -> RepetitionGroups:
+        """Return some of the groups."""
+        sizes = self.sizes[groups]
+        starts = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(int) if len(groups) else np.zeros(0, int)
+        inside = np.arange(int(sizes.sum())) - np.repeat(starts, sizes)
+        return RepetitionGroups(self.rows[np.repeat(self.starts[groups], sizes) + inside], starts)
+
+    def average(self, windows: Windows) -> Windows:
+        """Return one window per group: the mean of its repetitions; `windows` are in the order of `rows`."""
+        sums = np.add.reduceat(windows.data, self.starts, axis=0)
+        means = (sums / self.sizes[:, None, None]).astype(windows.data.dtype)
+        table = windows.table.iloc[self.starts].assign(n_repetitions=self.sizes)
+        return Windows(means, windows.rate_hz, windows.start_s, windows.space, table)
+
+
+def repetition_groups(table: pd.DataFrame, rows: np.ndarray, *, at_most: int | None = None) -> RepetitionGroups:
+    """Group rows by dataset, subject and stimulus, in order of first appearance; keep the first `at_most` of each."""
+    part = table.iloc[rows]
+    codes = part.groupby(["dataset", "subject", "stimulus"], sort=False).ngroup().to_numpy()
+    order = np.argsort(codes, kind="stable")
+    sorted_codes = codes[order]
+    starts = np.flatnonzero(np.r_[True, np.diff(sorted_codes) > 0]) if len(order) else np.zeros(0, dtype=int)
+    if at_most is not None and len(order):
+        position = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+        order = order[position < at_most]
+        sorted_codes = codes[order]
+        starts = np.flatnonzero(np.r_[True, np.diff(sorted_codes) > 0])
+    return RepetitionGroups(np.asarray(rows)[order], starts)
+
+
+def describe_classes(target: Mapping[str, Any] | None, classes: Sequence[str]) -> dict[str, list[str]]:
+    """Return class label to the event values it stands for, as saved with a decoder."""
+    given = dict((target or {}).get("classes") or {})
+    if not given:
+        return {label: [label] for label in classes}
+    return {
+        str(label): [str(value) for value in ([values] if isinstance(values, str | int | float) else values)]
+        for label, values in given.items()
+    }

@@ -1,0 +1,157 @@
+"""Ranks, exact k-way expectations, galleries and repetition curves."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.evaluation.retrieval import (
+    Gallery,
+    all_ranks,
+    k_way_probability,
+    ranks_of_truth,
+    repetition_curve,
+    similarities,
+)
+
+
+def enumerate_k_way(rank: int, size: int, k: int, top: int) -> float:
+    """Return the share of all distractor sets in which fewer than `top` are ranked better."""
+    draws = list(combinations(range(size - 1), k - 1))
+    return sum(sum(other < rank for other in draw) < top for draw in draws) / len(draws)
+
+
+@pytest.mark.parametrize(("k", "top"), [(2, 1), (3, 1), (4, 2), (7, 1), (5, 4)])
+def test_k_way_equals_enumeration_of_all_distractors(k: int, top: int) -> None:
+    size = 7
+    expected = [enumerate_k_way(rank, size, k, top) for rank in range(size)]
+    assert k_way_probability(np.arange(size), size, k, top=top) == pytest.approx(expected)
+
+
+def test_k_way_over_uniform_ranks_is_at_chance() -> None:
+    assert k_way_probability(np.arange(200), 200, 10).mean() == pytest.approx(0.1)
+    assert k_way_probability(np.arange(200), 200, 10, top=3).mean() == pytest.approx(0.3)
+
+
+def test_k_way_over_the_whole_gallery_is_top_1() -> None:
+    assert k_way_probability(np.array([0, 1, 9]), 10, 10).tolist() == [1.0, 0.0, 0.0]
+
+
+def test_half_ranks_take_the_mean_of_their_neighbours() -> None:
+    low, half, high = k_way_probability(np.array([2, 2.5, 3]), 10, 4)
+    assert half == pytest.approx((low + high) / 2)
+
+
+@pytest.mark.parametrize(("k", "top"), [(1, 1), (11, 1), (4, 4), (4, 0)])
+def test_impossible_k_is_refused(k: int, top: int) -> None:
+    with pytest.raises(ConfigError, match=rf"got k={k}, top={top}"):
+        k_way_probability(np.array([0]), 10, k, top=top)
+
+
+def test_ranks_count_better_candidates() -> None:
+    similarity = np.array([[0.9, 0.5, 0.1], [0.9, 0.5, 0.1], [0.2, 0.3, 0.1]])
+    assert ranks_of_truth(similarity, np.array([0, 1, 2])).tolist() == [0, 1, 2]
+
+
+def test_a_constant_answer_is_never_right() -> None:
+    similarity, truth = np.ones((3, 5)), np.array([0, 2, 4])
+    assert ranks_of_truth(similarity, truth).tolist() == [4, 4, 4]
+    assert ranks_of_truth(similarity, truth, ties="mean").tolist() == [2, 2, 2]
+
+
+def test_all_ranks_agree_with_each_truth_in_turn() -> None:
+    similarity = np.random.default_rng(0).integers(0, 4, (20, 9)).astype(float)
+    ranks = all_ranks(similarity)
+    for column in range(9):
+        assert np.array_equal(ranks[:, column], ranks_of_truth(similarity, np.full(20, column)))
+
+
+def test_an_unknown_way_with_ties_names_the_closest() -> None:
+    with pytest.raises(ConfigError, match="Unknown handling of ties 'means'. Did you mean 'mean'"):
+        ranks_of_truth(np.ones((1, 2)), np.array([0]), ties="means")  # type: ignore[arg-type]
+
+
+def test_similarities_that_are_not_finite_are_refused() -> None:
+    with pytest.raises(DataError, match="Similarities are not finite"):
+        ranks_of_truth(np.array([[np.nan, 1.0]]), np.array([0]))
+    gallery = Gallery(("a", "b"), np.eye(2))
+    with pytest.raises(DataError, match="Query 1 is not finite"):
+        similarities(np.array([[1.0, 0.0], [np.inf, 0.0]]), gallery)
+    with pytest.raises(DataError, match=r"Queries \(1, 3\) do not fit"):
+        similarities(np.ones((1, 3)), gallery)
+
+
+def test_a_gallery_checks_what_it_holds() -> None:
+    with pytest.raises(DataError, match="'a' is repeated"):
+        Gallery(("a", "a"), np.eye(2))
+    with pytest.raises(DataError, match="'b' are not finite"):
+        Gallery(("a", "b"), np.array([[0.0], [np.nan]]))
+    with pytest.raises(DataError, match=r"got 3, \(2, 2\)"):
+        Gallery(("a", "b", "c"), np.eye(2))
+    with pytest.raises(ConfigError, match="Unknown gallery kind 'exact'"):
+        Gallery(("a", "b"), np.eye(2), "exact")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"'c' was shown but is not among the 2 gallery entries \(exact_image\)"):
+        Gallery(("a", "b"), np.eye(2)).positions(["a", "c"])
+
+
+def test_concept_centres_leave_out_what_was_shown() -> None:
+    features = np.array([[1.0, 0], [3, 0], [100, 0], [0, 2]])
+    gallery = Gallery.concept_centres(["c1", "c2", "c3", "d1"], ["cat", "cat", "cat", "dog"], features, shown=["c3"])
+    assert gallery.kind == "concept_centre" and gallery.ids == ("cat", "dog")
+    assert gallery.features.tolist() == [[2.0, 0.0], [0.0, 2.0]]
+    with pytest.raises(DataError, match="Every image of concept 'dog' was shown"):
+        Gallery.concept_centres(["c1", "d1"], ["cat", "dog"], features[:2], shown=["d1"])
+
+
+def test_averaging_repetitions_helps_and_stops_at_what_every_stimulus_has() -> None:
+    rng = np.random.default_rng(0)
+    gallery = Gallery(tuple(f"s{i:02d}" for i in range(40)), rng.normal(size=(40, 16)))
+    shown = np.tile(np.arange(40), 12)
+    embeddings = gallery.features[shown] + 3 * rng.normal(size=(480, 16))
+    result = repetition_curve(embeddings, [gallery.ids[i] for i in shown], gallery, n_bootstrap=200)
+    curve = result["curve"]
+    assert [point["n"] for point in curve] == [1, 2, 5, 10, 12]
+    assert curve[-1]["top1"] > curve[0]["top1"] + 0.2
+    assert all(point["ci95"][0] <= point["top1"] <= point["ci95"][1] for point in curve)
+    assert result["single_trial"]["top1"] == pytest.approx(curve[0]["top1"], abs=0.15)
+
+
+def test_the_first_repetitions_are_averaged_in_the_order_of_the_rows() -> None:
+    gallery = Gallery(("a", "b"), np.eye(2))
+    embeddings = np.array([[0, 1.0], [0, 1.0], [5.0, 0], [0, 1.0]])
+    result = repetition_curve(embeddings, ["a", "b", "a", "b"], gallery, n_bootstrap=10)
+    assert [(point["n"], point["top1"]) for point in result["curve"]] == [(1, 0.5), (2, 1.0)]
+    assert result["single_trial"]["top1"] == 0.75
+
+
+def test_repetitions_of_two_subjects_are_not_mixed() -> None:
+    gallery = Gallery(("a", "b"), np.eye(2))
+    embeddings = np.array([[1.0, 0], [0, 1], [0, 3], [3, 0]])
+    mixed = repetition_curve(embeddings, ["a", "b", "a", "b"], gallery, n_bootstrap=10)
+    apart = repetition_curve(embeddings, ["a", "b", "a", "b"], gallery, subjects=["1", "1", "2", "2"], n_bootstrap=10)
+    assert mixed["curve"][-1]["n"] == 2 and mixed["curve"][-1]["top1"] == 0.0
+    assert [(point["n"], point["top1"]) for point in apart["curve"]] == [(1, 0.5)]
+
+
+@pytest.mark.parity
+def test_ranks_equal_the_reference(reference_folder: Path) -> None:
+    safetensors = pytest.importorskip("safetensors.numpy")
+    file = reference_folder / "metrics_visual" / "io.safetensors"
+    if not file.is_file():
+        pytest.skip("no metrics_visual reference")
+    tensors = safetensors.load_file(file)
+    if not {"retrieval_query", "retrieval_gallery"} <= set(tensors):
+        pytest.skip("the metrics_visual reference has no retrieval")
+    features = tensors["retrieval_gallery"]
+    gallery = Gallery(tuple(map(str, range(len(features)))), features)
+    queries = tensors["retrieval_query"]
+    ranks = ranks_of_truth(similarities(queries, gallery), np.arange(len(queries)))
+    if "retrieval_rank" in tensors:
+        assert np.array_equal(ranks, tensors["retrieval_rank"])
+    for k in (1, 5):
+        if f"retrieval_top{k}" in tensors:
+            assert (ranks < k).mean() == pytest.approx(float(tensors[f"retrieval_top{k}"][0]))
