@@ -475,7 +475,7 @@ def _concept_groups(table: pd.DataFrame, n_folds: int, seed: int, column: str = 
 
 
 def _block_folds(table: pd.DataFrame, n_folds: int, gap_s: float, gap_trials: int) -> list[Fold]:
-    trials, order, n_trials = _trial_order(table)
+    _, order, n_trials = _trial_order(table)
     if n_trials.min() < n_folds:
         short = int(n_trials.argmin())
         runs, names = unit_codes(table, "run")

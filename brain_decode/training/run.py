@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.crossvalidation import CrossValidation, Protocol, cross_validate, fit_final
 from brain_decode.training.fitting import FitSettings, FittedDecoder
 from brain_decode.training.loading import LoadedRun, load_run
+from brain_decode.training.predicting import gallery_kind
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
 from brain_decode.training.results import RunResult, write_results
@@ -75,7 +75,6 @@ def train(config: DictConfig, folder: Path) -> Path:
         selected=selected,
         seed=int(config.seed),
         classes=_classes(planned.loaded.trials),
-
     )
     metrics = write_results(run, config, folder)
     final.decoder.provenance = _provenance(planned, final.decoder, metrics, receipt, selected)
@@ -99,7 +98,7 @@ def _prepare(config: DictConfig) -> _Planned:
         optimizer=OmegaConf.to_container(config.optimizer, resolve=True),  # type: ignore[arg-type]
         average_repetitions=trials.task == "retrieval",
     )
-    gallery = config.get("gallery") or "exact_image"
+    gallery = gallery_kind(config.get("gallery"))
     # Retrieval is about pictures that were never trained on, whatever the split.
     zero_shot = split.zero_shot or trials.task == "retrieval"
     return _Planned(config, loaded, plan, Protocol(split, settings, gallery, zero_shot, hashes))
@@ -142,7 +141,7 @@ def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> d
     }
     return receipt_of(
         "train",
-        arguments=sys.argv[2:],
+        config=planned.config,
         seed=int(planned.config.seed),
         started=started,
         data=data,
