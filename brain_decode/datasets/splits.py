@@ -21,6 +21,7 @@ __all__ = [
     "LeaveSessionOut",
     "LeaveSubjectOut",
     "OfficialSplit",
+    "ScoreOnly",
     "Split",
     "cut_trials",
     "inner_folds",
@@ -108,6 +109,18 @@ class OfficialSplit(Split):
                 "target.partition_column in the dataset's YAML, or use split=leave_run_out or split=contiguous_kfold."
             )
         return [Fold("official", train, test)]
+
+
+@dataclass(frozen=True)
+class ScoreOnly(Split):
+    """Every window is scored and none is trained on, for decoders with nothing to fit (stored embeddings)."""
+
+    name = "score_only"
+    zero_shot = True
+
+    def folds(self, table: pd.DataFrame) -> list[Fold]:
+        """Return one fold without training windows."""
+        return [Fold("all", np.zeros(0, dtype=int), np.arange(len(table)))]
 
 
 class _LeaveUnitOut(Split):

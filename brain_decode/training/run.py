@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError
-from brain_decode.datasets.splits import OfficialSplit, Split
+from brain_decode.datasets.splits import OfficialSplit, ScoreOnly, Split
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.evidence import evoked_evidence
 from brain_decode.preprocessing.base import Preprocessing
@@ -161,6 +161,8 @@ def _provenance(
     used = trials.table
     if isinstance(planned.protocol.split, OfficialSplit):
         used = used[used["partition"] != "test"]
+    if isinstance(planned.protocol.split, ScoreOnly):
+        used = used.iloc[:0]
     seen = sorted({planned.protocol.hashes[index] for index in used["recording"].unique()})
     names = [str(summary["name"]) for summary in planned.loaded.datasets]
     return {
