@@ -10,7 +10,14 @@ import pandas as pd
 import pytest
 
 from brain_decode.core.errors import ConfigError
-from brain_decode.preprocessing.base import Continuous, Preprocessing, SignalStep, WindowStep, _step_classes, step_from_json
+from brain_decode.preprocessing.base import (
+    Continuous,
+    Preprocessing,
+    SignalStep,
+    WindowStep,
+    _step_classes,
+    step_from_json,
+)
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.windows import Windows
 

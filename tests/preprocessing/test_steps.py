@@ -56,7 +56,9 @@ def test_a_band_above_half_the_rate_is_refused() -> None:
         BandPass(1.0, 100.0).apply(recording())
 
 
-@pytest.mark.parametrize("settings", [{}, {"low_hz": 30.0, "high_hz": 1.0}, {"low_hz": -1.0}, {"low_hz": 1.0, "method": "magic"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"low_hz": 30.0, "high_hz": 1.0}, {"low_hz": -1.0}, {"low_hz": 1.0, "method": "magic"}]
+)
 def test_a_band_that_makes_no_sense_is_refused(settings: dict) -> None:
     with pytest.raises(ConfigError):
         BandPass(**settings)
