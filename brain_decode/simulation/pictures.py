@@ -18,7 +18,7 @@ _TURN = 2 * np.pi * np.arange(_ANGLES) / _ANGLES
 
 #: Super-category to its shape families.
 CATEGORIES: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"organic": ("ellipse", "flower", "blob", "drop"), "constructed": ("triangle", "square", "star", "cross")}
+    {"organic": ("ellipse", "flower", "blob", "disc"), "constructed": ("triangle", "square", "star", "cross")}
 )
 _COLOURS = {
     "red": (0.85, 0.15, 0.12),
@@ -130,7 +130,7 @@ def _outlines() -> dict[str, np.ndarray]:
         "ellipse": 1 / np.sqrt(cosine**2 + (sine / 0.55) ** 2),
         "flower": 0.72 + 0.26 * np.cos(6 * _TURN),
         "blob": 0.72 + 0.14 * np.cos(2 * _TURN + 0.5) + 0.12 * np.cos(3 * _TURN + 2.0) + 0.06 * np.sin(5 * _TURN),
-        "drop": 0.95 * (0.45 + 0.55 * np.abs(np.cos(_TURN / 2)) ** 3),
+        "disc": np.full(_ANGLES, 0.78),
         "triangle": _polygon(3),
         "square": _polygon(4) * 0.95,
         "star": _star(5, 0.42),
