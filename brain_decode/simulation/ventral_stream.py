@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from brain_decode.simulation.forward import BRAIN_RADIUS_M, HEAD_CENTRE_M
 from brain_decode.simulation.pictures import CATEGORIES, PictureSet
-from brain_decode.stimuli.pixel_features import fit_reduction, pixel_features
+from brain_decode.stimuli.pixel_features import fit_reduction
 
 __all__ = ["AREAS", "Area", "Stream", "area_drive", "build_stream", "time_courses"]
 
@@ -67,13 +68,16 @@ class Stream:
     latency_s: float
 
 
-def area_drive(pictures: PictureSet) -> np.ndarray:
+def area_drive(pictures: PictureSet, families: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return (picture, area, dimension) inputs of unit variance over the training pictures.
 
     Every area sees its own feature families, reduced to their first principal components; the last dimension is the
     super-category, zero for areas that do not know it.
+
+    Args:
+        pictures: What is shown.
+        families: Features of `pixel_features`.
     """
-    families = pixel_features(pictures.pixels)
     train = pictures.rows("train")
     kinds = np.array([list(CATEGORIES).index(name) for name in pictures.categories])
     category = _CATEGORY_WEIGHT * (2.0 * kinds / (len(CATEGORIES) - 1) - 1.0)
