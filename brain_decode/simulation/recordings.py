@@ -161,7 +161,7 @@ def simulate_run(
         for kind, fields in participant.fields.items()
     }
     data = {kind: participant.gains[kind] @ sources + noise[kind] for kind in noise}
-    bads = {kind: _break(data[kind], laboratory.infos[kind].ch_names, settings, of_session, session) for kind in data}
+    bads = {kind: _break(data[kind], laboratory.infos[kind].ch_names, settings, random) for kind in data}
     return Run(data, noise, bads)
 
 
@@ -175,12 +175,10 @@ def _source_activity(participant: Participant, events: pd.DataFrame, samples: in
     return oaconvolve(impulses.T, shapes[stream.area], axes=1)[:, :samples]
 
 
-def _break(
-    data: np.ndarray, names: list[str], settings: StudySettings, random: np.random.Generator, session: int
-) -> list[str]:
-    """Drown some channels of the first session in noise, in place; return their names."""
-    count = min(settings.n_bad_channels, len(names) // 4) if session == 0 else 0
-    broken = np.sort(random.choice(len(names), count, replace=False))
+def _break(data: np.ndarray, names: list[str], settings: StudySettings, random: np.random.Generator) -> list[str]:
+    """Drown the laboratory's broken channels in noise, in place; return their names."""
+    count = min(settings.n_bad_channels, len(names) // 4)
+    broken = np.sort(np.random.default_rng([settings.seed, 42]).choice(len(names), count, replace=False))
     size = 10 * data.std(axis=1).mean()
     data[broken] = size * random.standard_normal((count, data.shape[1]))
     return [names[row] for row in broken]

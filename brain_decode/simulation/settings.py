@@ -37,7 +37,7 @@ class StudySettings:
         noise: Factor on all noise.
         individuality: How different participants are, 0 to 1.
         n_features: Dimensions of the stored picture features.
-        n_bad_channels: Broken sensors in the first session of each participant.
+        n_bad_channels: Broken sensors of the laboratory, marked bad in every recording.
         seed: The number all randomness comes from.
 
     Raises:

@@ -80,7 +80,7 @@ def load_run(
         summaries.append({key: entry.get(key) for key in ("name", "licence", "citation", "source", "simulated")})
     table = pd.concat(tables, ignore_index=True)
     _require_windows(table, entries)
-    trials = _trials(config, entries, recordings, table, tasks, target)
+    trials = _trials(config, entries, recordings, table, tasks, target, dataset.root)
     rejection = _reject(config, trials, preprocessing)
     return LoadedRun(trials, summaries, exclusions, rejection, warnings)
 
@@ -140,6 +140,7 @@ def _trials(
     table: pd.DataFrame,
     tasks: set[str],
     target: Mapping[str, Any] | None,
+    root: Path,
 ) -> Trials:
     if len(tasks) != 1:
         raise ConfigError(f"Datasets of one run share one task, got {sorted(tasks)}. Train them apart.")
@@ -156,18 +157,18 @@ def _trials(
     if task == "classification":
         trials.class_values = describe_classes({"classes": chosen.classes}, trials.classes)
     if task == "retrieval":
-        _add_features(trials, entries)
+        _add_features(trials, entries, root)
     return trials
 
 
-def _add_features(trials: Trials, entries: Sequence[Mapping[str, Any]]) -> None:
+def _add_features(trials: Trials, entries: Sequence[Mapping[str, Any]], root: Path) -> None:
     if len(entries) != 1 or not entries[0].get("features"):
         raise ConfigError(
             "Retrieval needs one dataset entry with features: (the vectors of its stimuli); "
             f"got {[entry['name'] for entry in entries]}."
         )
-    features = FeatureFile.from_config(entries[0]["features"]).load(Path(entries[0]["loader"]["root"]))
-    trials.features, trials.feature_ids = features.vectors, features.ids
+    features = FeatureFile.from_config(entries[0]["features"]).load(root)
+    trials.features, trials.feature_ids, trials.feature_concepts = features.vectors, features.ids, features.concepts
 
 
 def _reject(config: DictConfig, trials: Trials, preprocessing: Preprocessing) -> dict[str, Any] | None:
