@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from brain_decode.core.errors import ConfigError
 from brain_decode.datasets.base import Facts
 from brain_decode.datasets.bids import BidsDataset
 from brain_decode.signals.recording import Recording
+from brain_decode.simulation.oracle import ORACLE_FILE
 from brain_decode.simulation.settings import SENSOR_KINDS, StudySettings
 from brain_decode.simulation.study import make_study
 
@@ -66,3 +68,13 @@ class SimulatedThings(BidsDataset):
         """Return the recordings; the study is simulated first where its folder is absent."""
         make_study(self.root.parent, self.settings)
         return super().recordings()
+
+    def oracle(self) -> dict[str, float] | None:
+        """Return top-1 and top-5 of a decoder that knows how the signal was made; None for a part of the study.
+
+        It finds the exact picture among all test pictures from the average of all showings.
+        """
+        if any(labels is not None for labels in self.wanted.values()):
+            return None
+        scores = json.loads((self.root / ORACLE_FILE).read_text(encoding="utf-8"))[self.datatype]
+        return {name: float(scores[name]) for name in ("top1", "top5")}

@@ -45,7 +45,7 @@ AREAS = (
 _DEPTH = 0.80  # of the brain's radius
 _DIPOLES = 6  # per area and hemisphere
 _DIMENSIONS = 10  # picture dimensions an area responds to
-_CATEGORY_WEIGHT = 1.5  # deviations; how strongly the super-category drives the areas that know it
+_CATEGORY_WEIGHT = 1.0  # deviations; how strongly the super-category drives the areas that know it
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.base import Dataset, EventTarget
 from brain_decode.datasets.features import FeatureFile
+from brain_decode.datasets.simulated import SimulatedThings
 from brain_decode.datasets.window_table import build_window_table
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.preprocessing.rejection import Rejection
@@ -36,6 +37,7 @@ class LoadedRun:
         exclusions: Events that have no whole window, and why.
         rejection: Rule and counts, None where nothing is rejected.
         warnings: Facts that only warn.
+        oracle: Retrieval scores of a decoder that knows how a simulated signal was made; None for recorded ones.
     """
 
     trials: Trials
@@ -43,6 +45,7 @@ class LoadedRun:
     exclusions: list[dict[str, Any]] = field(default_factory=list)
     rejection: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
+    oracle: dict[str, float] | None = None
 
 
 def load_run(
@@ -82,7 +85,13 @@ def load_run(
     _require_windows(table, entries)
     trials = _trials(config, entries, recordings, table, tasks, target, dataset.root)
     rejection = _reject(config, trials, preprocessing)
-    return LoadedRun(trials, summaries, exclusions, rejection, warnings)
+    return LoadedRun(trials, summaries, exclusions, rejection, warnings, _oracle(config, dataset, trials))
+
+
+def _oracle(config: DictConfig, dataset: Dataset, trials: Trials) -> dict[str, float] | None:
+    """Return the ceiling of zero-shot retrieval where the one dataset is a simulation."""
+    comparable = trials.task == "retrieval" and (config.get("gallery") or "exact_image") == "exact_image"
+    return dataset.oracle() if comparable and isinstance(dataset, SimulatedThings) else None
 
 
 def dataset_entries(config: DictConfig) -> list[dict[str, Any]]:
