@@ -67,7 +67,9 @@ def noise_fields(info: mne.Info, random: np.random.Generator, system: str = "opm
     )
 
 
-def coloured_noise(shape: tuple[int, int], rate_hz: float, power: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def coloured_noise(
+    shape: tuple[int, int], rate_hz: float, power: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
     """Return (signal, time) noise of unit variance with a given power at each frequency.
 
     Args:

@@ -103,8 +103,7 @@ def _check_numbers(n_train: int, n_exemplars: int, n_test: int) -> None:
     possible = sum(map(len, CATEGORIES.values())) * len(_COLOURS) * len(_TEXTURES)
     if n_train + n_test > possible:
         raise ConfigError(
-            f"There are {possible} concepts; {n_train} for training and {n_test} for the test are too many. "
-            "Use fewer."
+            f"There are {possible} concepts; {n_train} for training and {n_test} for the test are too many. Use fewer."
         )
     if min(n_train, n_test) < 2 or n_train % 2 or n_test % 2 or n_exemplars < 1:
         raise ConfigError(

@@ -16,7 +16,16 @@ from brain_decode.simulation.pictures import PictureSet
 from brain_decode.simulation.settings import SENSOR_KINDS, StudySettings
 from brain_decode.simulation.ventral_stream import Stream, build_stream, time_courses
 
-__all__ = ["Laboratory", "Participant", "RESPONSE_S", "Run", "build_laboratory", "build_participant", "schedule", "simulate_run"]
+__all__ = [
+    "Laboratory",
+    "Participant",
+    "RESPONSE_S",
+    "Run",
+    "build_laboratory",
+    "build_participant",
+    "schedule",
+    "simulate_run",
+]
 
 RESPONSE_S = 0.6  # responses last from the onset to here
 _RESPONSE_AM = 9e-9  # dipole moment of a response of 1

@@ -93,7 +93,9 @@ def _checked(folder: Path, settings: StudySettings) -> Path:
     path = folder / SETTINGS_FILE
     found = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     if found is None or found.get("settings") != json.loads(json.dumps(settings.to_json())):
-        raise DataError(f"'{folder}' is not the simulated study it is named after. Move it away or choose another folder.")
+        raise DataError(
+            f"'{folder}' is not the simulated study it is named after. Move it away or choose another folder."
+        )
     return folder
 
 
@@ -176,12 +178,8 @@ def _write_run(
         info["line_freq"] = 50.0
         info["bads"] = run.bads[kind]
         raw = mne.io.RawArray(data, info, verbose=False)
-        path = mne_bids.BIDSPath(
-            subject=subject, session=session, task=TASK, run=number, datatype=kind, root=folder
-        )
-        mne_bids.write_raw_bids(
-            raw, path, format=_FORMATS[kind], allow_preload=True, overwrite=True, verbose="ERROR"
-        )
+        path = mne_bids.BIDSPath(subject=subject, session=session, task=TASK, run=number, datatype=kind, root=folder)
+        mne_bids.write_raw_bids(raw, path, format=_FORMATS[kind], allow_preload=True, overwrite=True, verbose="ERROR")
         name = f"sub-{subject}_ses-{session}_task-{TASK}_run-{number}_events"
         place = folder / f"sub-{subject}" / f"ses-{session}" / kind
         table = events[list(_EVENT_COLUMNS)]
