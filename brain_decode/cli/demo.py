@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -47,6 +48,7 @@ def run(config: DictConfig, folder: Path) -> None:
     started = datetime.now(UTC)
     for task in _EXPERIMENTS:
         part = folder / task
+        shutil.rmtree(part, ignore_errors=True)  # left by a demo that was interrupted
         part.mkdir()
         write_report(train(_experiment(config, folder, task), part))
     _summarise(config, folder, started)

@@ -118,7 +118,7 @@ def _write_study(folder: Path, settings: StudySettings) -> None:
         if session == settings.n_sessions - 1:
             truth |= _truth_of(laboratory, participant, moments, subject)
     make_folder(folder / "derivatives")
-    np.savez(folder / GROUND_TRUTH, **truth)
+    np.savez(folder / GROUND_TRUTH, allow_pickle=False, **truth)
     _describe(folder)
     write_oracle(folder)
     write_atomically(folder / SETTINGS_FILE, {"version": SIMULATION_VERSION, "settings": settings.to_json()})
