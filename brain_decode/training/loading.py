@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.base import Dataset, EventTarget
+from brain_decode.datasets.entries import build_dataset
 from brain_decode.datasets.features import FeatureFile
+from brain_decode.datasets.simulated import SimulatedThings
 from brain_decode.datasets.window_table import build_window_table
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.preprocessing.rejection import Rejection
 from brain_decode.signals.recording import Recording
+from brain_decode.signals.spec import Task
 from brain_decode.training.trials import Trials, describe_classes
 
 __all__ = ["LoadedRun", "load_run", "load_recordings"]
@@ -36,6 +38,7 @@ class LoadedRun:
         exclusions: Events that have no whole window, and why.
         rejection: Rule and counts, None where nothing is rejected.
         warnings: Facts that only warn.
+        oracle: Retrieval scores of a decoder that knows how a simulated signal was made; None for recorded ones.
     """
 
     trials: Trials
@@ -43,6 +46,7 @@ class LoadedRun:
     exclusions: list[dict[str, Any]] = field(default_factory=list)
     rejection: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
+    oracle: dict[str, float] | None = None
 
 
 def load_run(
@@ -66,7 +70,7 @@ def load_run(
     entries = dataset_entries(config)
     recordings: list[Recording] = []
     tables, summaries, exclusions, warnings = [], [], [], []
-    tasks = set()
+    tasks: set[Task] = set()
     for entry in entries:
         dataset, found = load_recordings(entry)
         warnings += dataset.check_facts(found)
@@ -80,9 +84,15 @@ def load_run(
         summaries.append({key: entry.get(key) for key in ("name", "licence", "citation", "source", "simulated")})
     table = pd.concat(tables, ignore_index=True)
     _require_windows(table, entries)
-    trials = _trials(config, entries, recordings, table, tasks, target)
+    trials = _trials(config, entries, recordings, table, tasks, target, dataset.root)
     rejection = _reject(config, trials, preprocessing)
-    return LoadedRun(trials, summaries, exclusions, rejection, warnings)
+    return LoadedRun(trials, summaries, exclusions, rejection, warnings, _oracle(config, dataset, trials))
+
+
+def _oracle(config: DictConfig, dataset: Dataset, trials: Trials) -> dict[str, float] | None:
+    """Return the ceiling of zero-shot retrieval where the one dataset is a simulation."""
+    comparable = trials.task == "retrieval" and (config.get("gallery") or "exact_image") == "exact_image"
+    return dataset.oracle() if comparable and isinstance(dataset, SimulatedThings) else None
 
 
 def dataset_entries(config: DictConfig) -> list[dict[str, Any]]:
@@ -92,17 +102,13 @@ def dataset_entries(config: DictConfig) -> list[dict[str, Any]]:
         raise ConfigError("The configuration must be a mapping.")
     also = plain.get("also") or {}
     first = plain["datasets"]
-    shared = {key: first.get(key) for key in ("subjects", "sessions") if first.get(key) is not None}
+    shared = {key: first.get(key) for key in ("subjects", "sessions", "tasks") if first.get(key) is not None}
     return [first, *({**entry, **shared} for entry in also.values())]
 
 
 def load_recordings(entry: Mapping[str, Any]) -> tuple[Dataset, list[Recording]]:
     """Build the loader of a dataset entry and return its recordings, lazily read."""
-    loader = dict(entry["loader"])
-    for key in ("subjects", "sessions", "tasks"):
-        if entry.get(key) is not None:
-            loader[key] = entry[key]
-    dataset: Dataset = instantiate(loader, name=entry["name"], facts=entry.get("facts"), _convert_="all")
+    dataset = build_dataset(entry)
     return dataset, dataset.recordings()
 
 
@@ -138,8 +144,9 @@ def _trials(
     entries: Sequence[Mapping[str, Any]],
     recordings: list[Recording],
     table: pd.DataFrame,
-    tasks: set[str],
+    tasks: set[Task],
     target: Mapping[str, Any] | None,
+    root: Path,
 ) -> Trials:
     if len(tasks) != 1:
         raise ConfigError(f"Datasets of one run share one task, got {sorted(tasks)}. Train them apart.")
@@ -148,7 +155,7 @@ def _trials(
     trials = Trials(
         recordings=recordings,
         table=table,
-        task=task,  # type: ignore[arg-type]
+        task=task,
         store_folder=Path(config.paths.store),
         workers=int(config.get("workers") or 1),
         target_column=chosen.column,
@@ -156,18 +163,18 @@ def _trials(
     if task == "classification":
         trials.class_values = describe_classes({"classes": chosen.classes}, trials.classes)
     if task == "retrieval":
-        _add_features(trials, entries)
+        _add_features(trials, entries, root)
     return trials
 
 
-def _add_features(trials: Trials, entries: Sequence[Mapping[str, Any]]) -> None:
+def _add_features(trials: Trials, entries: Sequence[Mapping[str, Any]], root: Path) -> None:
     if len(entries) != 1 or not entries[0].get("features"):
         raise ConfigError(
             "Retrieval needs one dataset entry with features: (the vectors of its stimuli); "
             f"got {[entry['name'] for entry in entries]}."
         )
-    features = FeatureFile.from_config(entries[0]["features"]).load(Path(entries[0]["loader"]["root"]))
-    trials.features, trials.feature_ids = features.vectors, features.ids
+    features = FeatureFile.from_config(entries[0]["features"]).load(root)
+    trials.features, trials.feature_ids, trials.feature_concepts = features.vectors, features.ids, features.concepts
 
 
 def _reject(config: DictConfig, trials: Trials, preprocessing: Preprocessing) -> dict[str, Any] | None:
@@ -185,7 +192,11 @@ def _reject(config: DictConfig, trials: Trials, preprocessing: Preprocessing) ->
     trials.table["rejected"] = reasons
     counts = trials.table.assign(is_rejected=reasons != "").groupby(["subject", "session", "task", "run"], sort=False)
     per_run = [
-        {"run": "_".join(part for part in key if part), "n_rejected": int(group["is_rejected"].sum()), "n": len(group)}
+        {
+            "run": "_".join(str(part) for part in np.atleast_1d(np.array(key, dtype=object)) if part),
+            "n_rejected": int(group["is_rejected"].sum()),
+            "n": len(group),
+        }
         for key, group in counts
     ]
     return {
