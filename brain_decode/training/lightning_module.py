@@ -185,6 +185,16 @@ class _Network(lightning.LightningModule):
         signal, target = batch
         return signal.to(device), target.to(device)
 
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Limit the norm of the gradient; Lightning's own refuses fused optimisers under bf16-mixed, needlessly."""
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the loss of one batch."""
         return self._loss(batch)

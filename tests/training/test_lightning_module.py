@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
 from brain_decode.core.errors import ConfigError, DataError
@@ -163,6 +164,20 @@ def test_mixed_precision_learns_too():
     fit(encoder, head, reader, precision="bf16-mixed")
     assert validation_loss(encoder, head, reader) < 0.4
     assert encoder.layer.weight.dtype == torch.float32
+
+
+def test_the_shipped_bfloat16_trainer_and_optimiser_go_together(repository: Path):
+    (encoder, head), reader = network(), Reader()
+    trainer, optimizer = (
+        yaml.safe_load((repository / "conf" / name).read_text())
+        for name in ("trainer/cpu_bf16.yaml", "optimizer/adamw.yaml")
+    )
+    trainer["max_epochs"] = 2
+    positions = np.arange(N_WINDOWS)
+    result = fit_network(
+        encoder, head, reader, positions[32:], positions[:32], trainer=trainer, optimizer=optimizer, seed=5
+    )
+    assert len(result.curves) == 2
 
 
 def test_an_unknown_setting_is_refused_with_the_closest_one():
