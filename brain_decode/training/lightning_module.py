@@ -127,6 +127,8 @@ def fit_network(
     if not len(train_positions):
         raise DataError("A network needs training windows; there are none. Choose another split=.")
     seed_everything(seed)
+    if head.needs_training_targets:
+        head.learn_targets(_targets(reader, train_positions, settings.batch_size))
     module = _Network(encoder, head, optimizer)
     best = _BestEpoch(settings)
     train = _Batches(reader, train_positions, settings.batch_size, np.random.default_rng(derived_seed(seed, "order")))
@@ -279,6 +281,11 @@ class _BestEpoch(lightning.Callback):
                 f"{name} became {point[name]} in epoch {point['epoch']}. Lower optimizer.lr, or check the scale of the "
                 "signal (preprocessing=network brings channels to unit variance)."
             )
+
+
+def _targets(reader: BatchReader, positions: np.ndarray, batch_size: int) -> torch.Tensor:
+    parts = np.array_split(np.asarray(positions), -(-len(positions) // batch_size))
+    return torch.cat([reader.batch(part)[1] for part in parts])
 
 
 def _lightning_trainer(settings: TrainerSettings, best: _BestEpoch) -> lightning.Trainer:
