@@ -93,6 +93,23 @@ def test_the_same_seed_gives_the_same_bits():
     assert all(torch.equal(states[0][1][name], states[1][1][name]) for name in states[0][1])
 
 
+def test_a_resumed_run_ends_with_the_bits_of_an_unbroken_one(tmp_path: Path):
+    states = []
+    for folder, stops in ((tmp_path / "unbroken", [6]), (tmp_path / "resumed", [3, 6])):
+        for max_epochs in stops:
+            (encoder, head), reader = network(), Reader(offset=0.3)
+            positions = np.arange(N_WINDOWS)
+            result = fit_network(
+                encoder, head, reader, positions[32:], positions[:32], optimizer=FAST, seed=5,
+                trainer=CPU | {"max_epochs": max_epochs, "patience": 6}, checkpoint_folder=folder,
+            )  # fmt: skip
+        trained = [positions for positions in reader.read if positions.min() >= 32]
+        assert len(trained) == 4 * (6 if stops == [6] else 3)  # only what was left to do
+        states.append((result, {**encoder.state_dict(), **head.state_dict()}))
+    assert states[0][0] == states[1][0]
+    assert all(torch.equal(states[0][1][name], states[1][1][name]) for name in states[0][1])
+
+
 def test_the_weights_of_the_best_epoch_are_restored():
     (encoder, head), reader = network(), Reader(offset=0.3)
     result = fit(encoder, head, reader, max_epochs=40, patience=40)
