@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import nn
 
-from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.heads.classification import Classification
 from brain_decode.signals.batch import SignalBatch
@@ -225,3 +225,10 @@ def test_a_loss_that_is_not_finite_stops_training():
 def test_nothing_to_train_on_is_refused():
     with pytest.raises(DataError, match="needs training windows"):
         fit(*network(), Reader(), n_validation=N_WINDOWS)
+
+
+def test_windows_in_volts_are_refused_with_the_remedy():
+    reader = Reader()
+    reader.signal *= 1e-6
+    with pytest.raises(SpecMismatch, match=r"standard deviation of \d.*e-06. Add a step .* preprocessing=network"):
+        fit(*network(), reader)
