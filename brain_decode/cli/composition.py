@@ -90,12 +90,13 @@ def require_complete(config: DictConfig) -> None:
     Raises:
         ConfigError: Names the word to add.
     """
-    for key in sorted(OmegaConf.missing_keys(config)):
-        raise ConfigError(f"'{key}' must be given. Add {example_of(key)}.")
     try:
+        missing = sorted(OmegaConf.missing_keys(config))
         OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"A value of the configuration refers to nothing: {one_line(error)}") from error
+    if missing:
+        raise ConfigError(f"'{missing[0]}' must be given. Add {example_of(missing[0])}.")
 
 
 def _compose(hydra: Hydra, config_name: str, overrides: Sequence[str]) -> DictConfig:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 CONFIG = "doctor"
 
 _BANNED = ("torchvision", "torchaudio")  # their registry wheels are CUDA builds that break imports beside a CPU torch
+_FOR_DEVELOPERS = ("all", "dev", "test")
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?([^;]*)(?:;.*extra == ['\"]([\w-]+)['\"])?")
 
 
@@ -48,7 +49,7 @@ def _packages() -> tuple[list[str], list[str]]:
         missing = not _is_satisfied(name, wanted)
         if extra is None and missing:
             faults.append(f"{name}{wanted}")
-        elif extra is not None:
+        elif extra is not None and extra not in _FOR_DEVELOPERS:
             extras.setdefault(extra, []).extend([name] if missing else [])
     return faults, [_extra_line(name, missing) for name, missing in sorted(extras.items())]
 
@@ -59,9 +60,7 @@ def _requirements() -> list[str]:
     try:
         return importlib.metadata.requires("brain_decode") or []
     except importlib.metadata.PackageNotFoundError as error:
-        raise ConfigError(
-            "brain_decode runs from a folder, it is not installed. Run pip install -e . there."
-        ) from error
+        raise ConfigError("brain_decode runs from a folder, not installed. Run pip install -e . there.") from error
 
 
 def _is_satisfied(name: str, wanted: str) -> bool:

@@ -23,4 +23,6 @@ def run(config: DictConfig, folder: Path) -> None:
     np.savez(buffer, embedding=embedding, onset_s=onset_s)
     target = folder / "embeddings.npz"
     write_atomically(target, buffer.getvalue())
-    Console().print(f"{len(embedding)} windows of {embedding.shape[1]} values: {target}", highlight=False, soft_wrap=True)
+    Console().print(
+        f"{len(embedding)} windows of {embedding.shape[1]} values: {target}", highlight=False, soft_wrap=True
+    )

@@ -14,15 +14,20 @@ def report_run(folder: Path) -> None:
     from rich.table import Table
 
     from brain_decode.reports.html import write_report
+    from brain_decode.reports.sentences import METRIC_NAMES, headline_metric
 
     report = write_report(folder)
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    table = Table(title=f"{metrics['dataset']}, {metrics['protocol']}", title_justify="left")
+    simulated = " (simulated)" if metrics.get("simulated") else ""
+    title = f"{metrics['dataset']}{simulated}, {metrics['protocol'].replace('_', ' ')}"
+    table = Table(title=title, title_justify="left")
     for column in ("decoder", "metric", "value", "95 % interval", "chance", "p"):
-        table.add_column(column)
-    for name, scores in {metrics["decoder"]: metrics["metrics"], **metrics["baselines"]}.items():
-        for metric, entry in scores.items():
-            table.add_row(name, metric, *_cells(entry))
+        table.add_column(column, overflow="fold")
+    for metric, entry in metrics["metrics"].items():
+        table.add_row(metrics["decoder"], METRIC_NAMES.get(metric, metric), *_cells(entry))
+    headline = headline_metric(metrics)
+    for name, scores in metrics["baselines"].items():
+        table.add_row(name, METRIC_NAMES.get(headline, headline), *_cells(scores[headline]))
     console = Console()
     console.print(table)
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
@@ -34,9 +39,13 @@ def _cells(entry: dict[str, object]) -> tuple[str, str, str, str]:
         _number(entry.get("value")),
         f"{_number(interval[0])} to {_number(interval[1])}" if isinstance(interval, list) else "",
         _number(entry.get("chance")),
-        _number(entry.get("p_permutation")),
+        _p_value(entry.get("p_permutation")),
     )
 
 
+def _p_value(value: object) -> str:
+    return "<0.001" if isinstance(value, float) and value < 0.001 else _number(value)
+
+
 def _number(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, int | float) else ""
+    return f"{value:.3f}" if isinstance(value, int | float) else ""

@@ -12,6 +12,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 
 from brain_decode.core.errors import ConfigError
+from brain_decode.core.resources import group_folders
 
 __all__ = ["catalogue_folder", "parse_override", "prepare_overrides", "quoted"]
 
@@ -45,12 +46,15 @@ def parse_override(word: str) -> Override:
     Raises:
         ConfigError: It cannot be read.
     """
+    unreadable = ConfigError(
+        f"Cannot read '{word}'. Write WORD=VALUE; quote values with brackets or commas: WORD=\"'a, b'\"."
+    )
+    if word.startswith("="):
+        raise unreadable
     try:
         return OverridesParser.create().parse_override(word)
     except HydraException as error:
-        raise ConfigError(
-            f"Cannot read '{word}'. Write WORD=VALUE; quote values with brackets or commas: WORD=\"'a, b'\"."
-        ) from error
+        raise unreadable from error
 
 
 def catalogue_folder(overrides: Sequence[str]) -> Path | None:
@@ -80,6 +84,8 @@ def _quote_where_needed(word: str, *, multirun: bool) -> str:
     if match is None:
         return word
     key, value = match.groups()
+    if group_folders(key) and value.isdigit():  # Hydra takes numbers for no choice
+        return f"{key}={quoted(value)}"
     if value in ("", "null") or value.startswith(_STRUCTURED):
         return word
     if _is_path_word(key):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextvars import ContextVar
 from typing import TypeVar
 
@@ -65,7 +65,7 @@ def track(iterable: Iterable[Item], description: str, total: int | None = None) 
 
 
 def _advance(progress: Progress, iterable: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     task = progress.add_task(description, total=total)
     try:

@@ -21,6 +21,7 @@ __all__ = [
     "LeaveSessionOut",
     "LeaveSubjectOut",
     "OfficialSplit",
+    "ScoreOnly",
     "Split",
     "cut_trials",
     "inner_folds",
@@ -38,6 +39,7 @@ UNIT_LEVELS: dict[str, tuple[str, ...]] = {
     "stimulus": ("stimulus",),
 }
 _LEAST_INNER_UNITS = 3
+_LEAST_KEPT = 0.5  # share of the training windows that must remain when overlapping ones are left out
 _OVERLAP_TOLERANCE_S = 1e-6  # below one sample of any recording; absorbs rounding of onsets
 
 
@@ -108,6 +110,18 @@ class OfficialSplit(Split):
                 "target.partition_column in the dataset's YAML, or use split=leave_run_out or split=contiguous_kfold."
             )
         return [Fold("official", train, test)]
+
+
+@dataclass(frozen=True)
+class ScoreOnly(Split):
+    """Every window is scored and none is trained on, for decoders with nothing to fit (stored embeddings)."""
+
+    name = "score_only"
+    zero_shot = True
+
+    def folds(self, table: pd.DataFrame) -> list[Fold]:
+        """Return one fold without training windows."""
+        return [Fold("all", np.zeros(0, dtype=int), np.arange(len(table)))]
 
 
 class _LeaveUnitOut(Split):
@@ -475,7 +489,7 @@ def _concept_groups(table: pd.DataFrame, n_folds: int, seed: int, column: str = 
 
 
 def _block_folds(table: pd.DataFrame, n_folds: int, gap_s: float, gap_trials: int) -> list[Fold]:
-    trials, order, n_trials = _trial_order(table)
+    _, order, n_trials = _trial_order(table)
     if n_trials.min() < n_folds:
         short = int(n_trials.argmin())
         runs, names = unit_codes(table, "run")
@@ -526,7 +540,34 @@ def _zero_shot_inner(part: pd.DataFrame, n_folds: int) -> list[Fold]:
     column = "stimulus" if (_column(part, "concept") == "").any() else "concept"
     n_units = len(set(_column(part, column)))
     groups = _concept_groups(part, max(2, min(n_folds, n_units)), 0, column)
-    return _folds_from_assignment(groups, [f"{column}s-{k + 1}" for k in range(int(groups.max()) + 1)])
+    folds = _folds_from_assignment(groups, [f"{column}s-{k + 1}" for k in range(int(groups.max()) + 1)])
+    apart = [_without_overlap(part, fold) for fold in folds]
+    if all(len(fold.train) >= _LEAST_KEPT * len(whole.train) for fold, whole in zip(apart, folds, strict=True)):
+        return apart
+    return _stimulus_blocks(part, n_folds)
+
+
+def _without_overlap(part: pd.DataFrame, fold: Fold) -> Fold:
+    """Return the fold without the training windows that reach into a held-out one."""
+    free = overlap_partner(part, fold.train, fold.test) < 0
+    return Fold(fold.name, fold.train[free], fold.test)
+
+
+def _stimulus_blocks(part: pd.DataFrame, n_folds: int) -> list[Fold]:
+    """Hold out contiguous blocks, and leave their stimuli out of training wherever they are shown again.
+
+    In rapid serial presentation each window reaches into many others, so that holding out whole concepts would leave
+    hardly anything to train on. Concepts are then shared with validation, never stimuli and never samples.
+    """
+    stimuli = _column(part, "stimulus")
+    blocks = _block_folds(part, max(2, min(n_folds, int(_trial_order(part)[2].min()))), 0.0, 0)
+    folds = []
+    for block in blocks:
+        shown = np.isin(stimuli[block.train], np.unique(stimuli[block.test]))
+        folds.append(Fold(block.name, block.train[~shown], block.test))
+    if min(len(fold.train) for fold in folds) == 0:
+        raise DataError("Every stimulus is shown in every block, so none can be held out for validation.")
+    return folds
 
 
 def _unit_inner(part: pd.DataFrame, n_folds: int, levels: Sequence[str]) -> list[Fold]:

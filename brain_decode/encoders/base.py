@@ -32,7 +32,7 @@ class BrainEmbedding:
     sequence: torch.Tensor | None = None
 
 
-def record_config(cls: type) -> None:
+def record_config(cls: Any) -> None:
     """Make instances of `cls` remember their own JSON-able constructor arguments in `config`."""
     original = cls.__init__
 
@@ -48,7 +48,7 @@ def record_config(cls: type) -> None:
     remembering.__wrapped__ = original  # type: ignore[attr-defined]
     remembering.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
     remembering.__doc__ = original.__doc__
-    cls.__init__ = remembering  # type: ignore[method-assign, assignment]
+    cls.__init__ = remembering
 
 
 class Encoder(nn.Module, ABC):
@@ -91,8 +91,8 @@ class Encoder(nn.Module, ABC):
         if expected != received or abs(batch.rate_hz - self.signal_spec.rate_hz) > 1e-6:
             raise SpecMismatch(
                 f"{type(self).__name__} was built for {expected[0]} channels x {expected[1]} samples at "
-                f"{self.signal_spec.rate_hz:g} Hz; the batch has {received[0]} x {received[1]} at {batch.rate_hz:g} Hz. "
-                "Use the preprocessing saved with the decoder."
+                f"{self.signal_spec.rate_hz:g} Hz; the batch has {received[0]} x {received[1]} at {batch.rate_hz:g} "
+                "Hz. Use the preprocessing saved with the decoder."
             )
 
 

@@ -21,7 +21,8 @@ def column_scale(embedding: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise DataError("A head is fitted on at least one embedding; got none.")
     if not np.isfinite(embedding).all():
         raise DataError(
-            f"Embeddings must be finite; {int((~np.isfinite(embedding).all(axis=1)).sum())} of {len(embedding)} are not."
+            f"Embeddings must be finite; {int((~np.isfinite(embedding).all(axis=1)).sum())} of {len(embedding)} are "
+            "not."
         )
     deviation = embedding.std(axis=0)
     constant = deviation <= 1e-12 * np.maximum(np.abs(embedding).max(axis=0), np.finfo(float).tiny)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from scipy import signal as scipy_signal
@@ -12,6 +13,7 @@ from brain_decode.preprocessing.base import Continuous, SignalStep
 
 __all__ = ["BandPass", "Notch", "Resample"]
 
+_ORDER = 4  # of the causal Butterworth filter
 _METHODS = ("zero_phase", "causal")
 _NOTCH_QUALITY = 30.0  # centre frequency over width of the causal notch
 
@@ -60,14 +62,18 @@ class BandPass(SignalStep):
                 f"recording has {signal.rate_hz:g} Hz. Lower high_hz."
             )
         if self.is_causal:
-            edges = [edge for edge in (self.low_hz, self.high_hz) if edge is not None]
-            kind = "bandpass" if len(edges) == 2 else ("highpass" if self.high_hz is None else "lowpass")
-            sections = scipy_signal.butter(4, edges if len(edges) == 2 else edges[0], kind, fs=signal.rate_hz, output="sos")
-            return _replaced(signal, scipy_signal.sosfilt(sections, signal.data, axis=1))
+            return _replaced(signal, scipy_signal.sosfilt(self._sections(signal.rate_hz), signal.data, axis=1))
         from mne.filter import filter_data
 
         filtered = filter_data(signal.data, signal.rate_hz, self.low_hz, self.high_hz, copy=True, verbose="ERROR")
         return _replaced(signal, filtered)
+
+    def _sections(self, rate_hz: float) -> np.ndarray:
+        if self.low_hz is None or self.high_hz is None:
+            edge = self.low_hz if self.high_hz is None else self.high_hz
+            kind: Literal["highpass", "lowpass"] = "highpass" if self.high_hz is None else "lowpass"
+            return scipy_signal.butter(_ORDER, float(edge or 0.0), kind, fs=rate_hz, output="sos")
+        return scipy_signal.butter(_ORDER, [self.low_hz, self.high_hz], "bandpass", fs=rate_hz, output="sos")
 
 
 @dataclass

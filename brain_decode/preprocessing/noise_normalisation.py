@@ -13,7 +13,13 @@ from brain_decode.preprocessing.base import WindowStep
 from brain_decode.preprocessing.domains import domain_keys
 from brain_decode.signals.windows import Windows
 
-__all__ = ["NoiseNormalisation", "gifford_whitener", "inverse_square_root", "mean_shrinkage_covariance", "noise_covariance"]
+__all__ = [
+    "NoiseNormalisation",
+    "gifford_whitener",
+    "inverse_square_root",
+    "mean_shrinkage_covariance",
+    "noise_covariance",
+]
 
 MODES = ("epochs", "time")
 VARIANTS = ("nice", "alljoined")
@@ -62,7 +68,7 @@ def _weighted_sum(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
     # Below the rounding of the terms it is the difference of, the noise is zero (two samples: exactly).
     noise = np.where(noise > 1e-12 * np.maximum(fourth / n_samples, 1e-300) / n_channels, noise, 0.0)
     shrinkage = np.divide(noise, distance, out=np.zeros_like(noise), where=distance > 0)
-    scaled = centred * np.sqrt((weights * (1 - shrinkage) / n_samples))[:, None, None]
+    scaled = centred * np.sqrt(weights * (1 - shrinkage) / n_samples)[:, None, None]
     flat = scaled.reshape(-1, n_channels)
     diagonal = ((weights * shrinkage * mean_variance)[:, None] * deviation**2).sum(axis=0)
     return flat.T @ flat + np.diag(diagonal)

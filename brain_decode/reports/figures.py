@@ -29,7 +29,7 @@ __all__ = [
 # Okabe and Ito's palette: told apart by people with any colour vision.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#6b7280"
 _CLASS_COLOURS = (BLUE, ORANGE, GREEN, PURPLE, "#E69F00", "#56B4E9", "#F0E442", "#000000")
-_STYLE = {
+_STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9.5,
@@ -61,8 +61,8 @@ def forest_figure(rows: Sequence[Mapping[str, Any]], metric: str, chance: float 
         return _svg(figure, f"{metric} of each decoder with its 95 % interval")
 
 
-def groups_figure(groups: Sequence[Mapping[str, Any]], metric: str, chance: float | None) -> str:
-    """Draw the value of each subject or run."""
+def groups_figure(groups: Sequence[Mapping[str, Any]], metric: str, label: str, chance: float | None) -> str:
+    """Draw the value of `metric`, called `label`, of each subject or run."""
     rows = [
         {"name": group["label"], **group["metrics"][metric]} for group in groups if metric in (group["metrics"] or {})
     ]
@@ -72,8 +72,8 @@ def groups_figure(groups: Sequence[Mapping[str, Any]], metric: str, chance: floa
             _bar(axes, row, place, BLUE)
         axes.set_yticks(range(len(rows)), [str(row["name"]) for row in reversed(rows)])
         _chance_line(axes, chance, vertical=True)
-        axes.set_xlabel(metric)
-        return _svg(figure, f"{metric} of each subject or run with its 95 % interval")
+        axes.set_xlabel(label)
+        return _svg(figure, f"{label} of each subject or run with its 95 % interval")
 
 
 def confusion_figure(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
@@ -122,7 +122,9 @@ def ranks_figure(ranks: Sequence[float], gallery_size: int) -> str:
         reached = np.searchsorted(np.sort(np.asarray(ranks) + 1), places, side="right") / max(len(ranks), 1)
         axes.step(places, reached, where="post", color=BLUE, linewidth=2)
         axes.plot(places, places / gallery_size, color=GREY, linestyle=":", linewidth=1.2)
-        axes.set(xlabel=f"rank among {gallery_size}", ylabel="share at this rank or better", xscale="log", ylim=(0, 1.02))
+        axes.set(
+            xlabel=f"rank among {gallery_size}", ylabel="share at this rank or better", xscale="log", ylim=(0, 1.02)
+        )
         return _svg(figure, "Share of stimuli whose true picture is at each rank or better")
 
 
@@ -241,11 +243,17 @@ def _head_maps(
     limit = max(float(np.abs(separability[:, peaks] - 0.5).max()), 0.02)
     figure = Figure(figsize=(7.4, 2.1), layout="constrained")
     grid = figure.subplots(1, len(peaks), squeeze=False)[0]
-    image = None
+    image: Any = None
     for axes, peak in zip(grid, peaks, strict=True):
         try:
             image, _ = mne.viz.plot_topomap(
-                separability[:, peak], info, axes=axes, show=False, cmap="RdBu_r", vlim=(0.5 - limit, 0.5 + limit), contours=0
+                separability[:, peak],
+                info,
+                axes=axes,
+                show=False,
+                cmap="RdBu_r",
+                vlim=(0.5 - limit, 0.5 + limit),
+                contours=0,
             )
         except (RuntimeError, ValueError):  # electrodes on one line, or all at one place, span no map
             return None

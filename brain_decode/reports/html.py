@@ -86,7 +86,9 @@ def _oracle(metrics: Mapping[str, Any], name: str) -> float | None:
     return (metrics.get("oracle") or {}).get(name)
 
 
-def _figures(metrics: Mapping[str, Any], data: Mapping[str, Any], name: str) -> dict[str, jinja2.utils.markupsafe.Markup]:
+def _figures(
+    metrics: Mapping[str, Any], data: Mapping[str, Any], name: str
+) -> dict[str, jinja2.utils.markupsafe.Markup]:
     """Return the figures there is data for, as safe markup (matplotlib escapes the texts in them)."""
     label = METRIC_NAMES.get(name, name)
     chance = metrics["metrics"][name]["chance"]
@@ -118,4 +120,4 @@ def _figures(metrics: Mapping[str, Any], data: Mapping[str, Any], name: str) -> 
 
 
 def _group_maker(groups: list[dict[str, Any]], name: str, chance: float | None) -> Callable[[], str]:
-    return lambda: figures.groups_figure(groups, name, chance)
+    return lambda: figures.groups_figure(groups, name, METRIC_NAMES.get(name, name), chance)

@@ -83,8 +83,8 @@ def method_sentences(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> l
     sentences.append(f"Preprocessing: {', then '.join(named) if named else 'none'}.")
     sentences.append(
         f"Protocol: {str(metrics['protocol']).replace('_', ' ')}, {len(metrics['folds'])} "
-        f"{'fold' if len(metrics['folds']) == 1 else 'folds'}; whatever is fitted or chosen saw the training part only, "
-        "and each test part was opened once, after fitting."
+        f"{'fold' if len(metrics['folds']) == 1 else 'folds'}; whatever is fitted or chosen saw the training part "
+        "only, and each test part was opened once, after fitting."
     )
     if metrics["decoder"] == "nested_selection":
         sentences.append("The decoder of each fold was chosen by validation inside that fold's training part.")

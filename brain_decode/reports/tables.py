@@ -36,7 +36,9 @@ def results_table(folders: Sequence[Path]) -> str:
 
 def _rows(metrics: Mapping[str, Any]) -> list[str]:
     name = headline_metric(metrics)
-    own = [_row(metrics, metrics["decoder"], key, metrics["metrics"][key], bold=True) for key in _keys(metrics["metrics"])]
+    own = [
+        _row(metrics, metrics["decoder"], key, metrics["metrics"][key], bold=True) for key in _keys(metrics["metrics"])
+    ]
     others = [_row(metrics, decoder, name, scores[name]) for decoder, scores in metrics["baselines"].items()]
     return own + others
 

@@ -90,7 +90,7 @@ class SignalBatch:
             windows.space,
             windows.rate_hz,
             start_s=windows.start_s,
-            subjects=subject_indices(labels, subjects),
+            subjects=subject_indices(list(labels), subjects),
         )
 
     @classmethod
@@ -111,7 +111,7 @@ class SignalBatch:
             for name in (entry.name for entry in fields(cls))
             if name not in ("rate_hz", "start_s")
         }
-        return replace(padded[0], **joined)
+        return replace(padded[0], **joined)  # type: ignore[arg-type]
 
     def _padded(self, channels: int, times: int) -> SignalBatch:
         more_channels, more_times = channels - self.signal.shape[1], times - self.signal.shape[2]
@@ -133,7 +133,7 @@ class SignalBatch:
             for entry in fields(self)
             if isinstance(value := getattr(self, entry.name), torch.Tensor)
         }
-        return replace(self, **moved)
+        return replace(self, **moved)  # type: ignore[arg-type]
 
     def rows(self, indices: torch.Tensor | np.ndarray) -> SignalBatch:
         """Return the windows at these positions."""
@@ -143,7 +143,7 @@ class SignalBatch:
             for entry in fields(self)
             if isinstance(value := getattr(self, entry.name), torch.Tensor)
         }
-        return replace(self, **picked)
+        return replace(self, **picked)  # type: ignore[arg-type]
 
 
 def subject_indices(labels: Sequence[str], known: Sequence[str]) -> torch.Tensor:

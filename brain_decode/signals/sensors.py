@@ -36,7 +36,7 @@ class Sensors:
 
     names: tuple[str, ...]
     types: tuple[str, ...]
-    locations: np.ndarray = field(default=None)  # type: ignore[assignment]
+    locations: np.ndarray = field(default=None)  # type: ignore[arg-type]
     coil_types: tuple[int, ...] = ()
     coordinate_frame: str = "head"
 
@@ -56,7 +56,9 @@ class Sensors:
                 f"Every channel needs a type, a coil type and a location of {_LOCATION_SIZE} values; got {n} names, "
                 f"{len(self.types)} types, {len(self.coil_types)} coil types, locations {self.locations.shape}."
             )
-        repeated = sorted({name for name in self.names if self.names.count(name) > 1}) if len(set(self.names)) < n else []
+        repeated = (
+            sorted({name for name in self.names if self.names.count(name) > 1}) if len(set(self.names)) < n else []
+        )
         if repeated:
             raise DataError(f"Channel names must be unique; repeated: {repeated}. Rename them in the recording.")
         unknown = sorted(set(self.types) - set(SENSOR_TYPES))

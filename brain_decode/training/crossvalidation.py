@@ -78,8 +78,8 @@ def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValid
     sealed = [seal(fold) for fold in folds]
     result = CrossValidation(pd.DataFrame())
     parts: list[pd.DataFrame] = []
-    for fold in track(sealed, "folds", total=len(sealed)):
-        parts += _run_fold(plan, trials, fold, protocol, result)
+    for part in track(sealed, "folds", total=len(sealed)):
+        parts += _run_fold(plan, trials, part, protocol, result)
     result.predictions = pd.concat(parts, ignore_index=True)
     result.openings = collect_openings(sealed)
     return result
@@ -123,14 +123,10 @@ def _kept(trials: Trials, rows: np.ndarray) -> np.ndarray:
 def _guard(trials: Trials, fold: Fold, protocol: Protocol, forbids: Sequence[str]) -> None:
     if not len(fold.train):  # a decoder that is only scored has no training part to leak into
         return
-    check_leakage(
-        trials.table, fold, forbids=forbids, zero_shot=protocol.zero_shot, content_hashes=protocol.hashes
-    )
+    check_leakage(trials.table, fold, forbids=forbids, zero_shot=protocol.zero_shot, content_hashes=protocol.hashes)
 
 
-def _select(
-    plan: Plan, trials: Trials, rows: np.ndarray, protocol: Protocol
-) -> tuple[Recipe, dict[str, float]]:
+def _select(plan: Plan, trials: Trials, rows: np.ndarray, protocol: Protocol) -> tuple[Recipe, dict[str, float]]:
     """Return the candidate that predicts held-out parts of the training rows best; never sees the test part."""
     if len(plan.candidates) == 1:
         return plan.candidates[0], {}
@@ -163,4 +159,3 @@ def _fit(recipe: Recipe, trials: Trials, rows: np.ndarray, protocol: Protocol) -
         return fit_decoder(recipe, trials, rows, validation=nothing, settings=protocol.settings)
     last = _inner(trials, rows, protocol)[-1]
     return fit_decoder(recipe, trials, last.train, validation=last.test, settings=protocol.settings)
-

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.evidence import evoked_evidence
 from brain_decode.signals.sensors import Sensors
 from brain_decode.training.loading import LoadedRun, load_run
-from brain_decode.training.predicting import predict_rows
+from brain_decode.training.predicting import gallery_kind, predict_rows
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
@@ -45,13 +44,13 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
     _require_channels(decoder, trials)
     rows = _scored_rows(decoder, loaded)
     _require_known_labels(decoder, trials, rows)
-    gallery = config.get("gallery") or "exact_image"
+    gallery = gallery_kind(config.get("gallery"))
     name = str(decoder.provenance.get("recipe", decoder.encoder.architecture))
     predictions = predict_rows(decoder, trials, rows, gallery).assign(decoder=name, fold="all", split="test")
     hashes = trials.content_hashes(decoder.preprocessing)
     receipt = receipt_of(
         "evaluate",
-        arguments=sys.argv[2:],
+        config=config,
         seed=int(config.seed),
         started=started,
         data={
@@ -78,7 +77,6 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         selected=name,
         seed=int(config.seed),
         classes=decoder.target_spec.classes,
-
     )
     write_results(run, config, folder)
     return folder
@@ -144,4 +142,3 @@ def _evoked(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> dict[str
         return None
     windows = trials.windows(decoder.preprocessing, rows[:_EVOKED_WINDOWS])
     return evoked_evidence(windows, sorted(windows.table["label"].astype(str).unique()), note="The scored windows.")
-

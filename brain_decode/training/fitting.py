@@ -14,7 +14,8 @@ from brain_decode.core.seeding import seed_everything
 from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
 from brain_decode.encoders.base import ClosedFormEncoder, Encoder
 from brain_decode.heads.base import ClosedFormHead, Head
-from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.preprocessing.base import Continuous, Preprocessing
+from brain_decode.preprocessing.channels import Pick
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec
@@ -114,7 +115,7 @@ def fit_decoder(
     spec = _fit_preprocessing(preprocessing, trials, _bounded(every_row, trials, preprocessing, settings.seed))
     encoder = recipe.build_encoder(spec)
     head = recipe.build_head(encoder, trials.target_spec)
-    decoder = BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials))
+    decoder = BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials, preprocessing))
     if isinstance(encoder, ClosedFormEncoder):
         _fit_closed_form(decoder, trials, every_row, settings)
         return FittedDecoder(decoder, [])
@@ -130,11 +131,11 @@ def _fixed_decoder(recipe: Recipe, trials: Trials) -> BrainDecoder:
     spec = SignalSpec(probe.space, probe.data.shape[2], probe.rate_hz, probe.start_s)
     encoder = recipe.build_encoder(spec)
     head = recipe.build_head(encoder, trials.target_spec)
-    return BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials))
+    return BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials, preprocessing))
 
 
-def input_spec_of(trials: Trials) -> InputSpec:
-    """Return what a new recording must offer, from the first recording and the window table.
+def input_spec_of(trials: Trials, preprocessing: Preprocessing) -> InputSpec:
+    """Return what a new recording must offer, from the first recording, the window table and a leading pick.
 
     Raises:
         SpecMismatch: The recordings hold voxels.
@@ -143,8 +144,12 @@ def input_spec_of(trials: Trials) -> InputSpec:
     if not isinstance(recording.space, Sensors):
         raise SpecMismatch(f"{recording.label} holds voxels; decoders of this kind read sensors.")
     offset = 0.0 if not recording.continuous else float(np.nan_to_num(first["onset_s"]))
+    sensors = recording.space.pick(recording.space.decoded_indices())
+    if preprocessing.signal_steps and isinstance(preprocessing.signal_steps[0], Pick):
+        nothing = np.zeros((len(recording.space), 0))
+        sensors = preprocessing.signal_steps[0].apply(Continuous(nothing, recording.rate_hz, recording.space)).sensors
     return InputSpec(
-        sensors=recording.space.pick(recording.space.decoded_indices()),
+        sensors=sensors,
         rate_hz=recording.rate_hz,
         start_s=round(float(first["start_s"]) - offset, 9),
         stop_s=round(float(first["stop_s"]) - offset, 9),

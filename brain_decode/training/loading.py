@@ -9,17 +9,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.base import Dataset, EventTarget
+from brain_decode.datasets.entries import build_dataset
 from brain_decode.datasets.features import FeatureFile
 from brain_decode.datasets.simulated import SimulatedThings
 from brain_decode.datasets.window_table import build_window_table
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.preprocessing.rejection import Rejection
 from brain_decode.signals.recording import Recording
+from brain_decode.signals.spec import Task
 from brain_decode.training.trials import Trials, describe_classes
 
 __all__ = ["LoadedRun", "load_run", "load_recordings"]
@@ -69,7 +70,7 @@ def load_run(
     entries = dataset_entries(config)
     recordings: list[Recording] = []
     tables, summaries, exclusions, warnings = [], [], [], []
-    tasks = set()
+    tasks: set[Task] = set()
     for entry in entries:
         dataset, found = load_recordings(entry)
         warnings += dataset.check_facts(found)
@@ -101,17 +102,13 @@ def dataset_entries(config: DictConfig) -> list[dict[str, Any]]:
         raise ConfigError("The configuration must be a mapping.")
     also = plain.get("also") or {}
     first = plain["datasets"]
-    shared = {key: first.get(key) for key in ("subjects", "sessions") if first.get(key) is not None}
+    shared = {key: first.get(key) for key in ("subjects", "sessions", "tasks") if first.get(key) is not None}
     return [first, *({**entry, **shared} for entry in also.values())]
 
 
 def load_recordings(entry: Mapping[str, Any]) -> tuple[Dataset, list[Recording]]:
     """Build the loader of a dataset entry and return its recordings, lazily read."""
-    loader = dict(entry["loader"])
-    for key in ("subjects", "sessions", "tasks"):
-        if entry.get(key) is not None:
-            loader[key] = entry[key]
-    dataset: Dataset = instantiate(loader, name=entry["name"], facts=entry.get("facts"), _convert_="all")
+    dataset = build_dataset(entry)
     return dataset, dataset.recordings()
 
 
@@ -147,7 +144,7 @@ def _trials(
     entries: Sequence[Mapping[str, Any]],
     recordings: list[Recording],
     table: pd.DataFrame,
-    tasks: set[str],
+    tasks: set[Task],
     target: Mapping[str, Any] | None,
     root: Path,
 ) -> Trials:
@@ -158,7 +155,7 @@ def _trials(
     trials = Trials(
         recordings=recordings,
         table=table,
-        task=task,  # type: ignore[arg-type]
+        task=task,
         store_folder=Path(config.paths.store),
         workers=int(config.get("workers") or 1),
         target_column=chosen.column,
@@ -195,7 +192,11 @@ def _reject(config: DictConfig, trials: Trials, preprocessing: Preprocessing) ->
     trials.table["rejected"] = reasons
     counts = trials.table.assign(is_rejected=reasons != "").groupby(["subject", "session", "task", "run"], sort=False)
     per_run = [
-        {"run": "_".join(part for part in key if part), "n_rejected": int(group["is_rejected"].sum()), "n": len(group)}
+        {
+            "run": "_".join(str(part) for part in np.atleast_1d(np.array(key, dtype=object)) if part),
+            "n_rejected": int(group["is_rejected"].sum()),
+            "n": len(group),
+        }
         for key, group in counts
     ]
     return {

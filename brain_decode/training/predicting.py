@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast, get_args
+
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from brain_decode.core.errors import ConfigError
+from brain_decode.core.errors import ConfigError, unknown_option
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.retrieval import REPETITION_COUNTS, Gallery, GalleryKind, ranks_of_truth, similarities
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 
-__all__ = ["predict_rows", "selection_score"]
+__all__ = ["build_gallery", "gallery_kind", "predict_rows", "selection_score"]
 
 _BATCH = 512  # windows read and answered at once
 _AVERAGED_BATCH = 32  # stimuli averaged at once; each brings all its repetitions
@@ -100,6 +102,18 @@ def _group_answers(decoder: BrainDecoder, trials: Trials, groups: RepetitionGrou
         return decoder.answer_windows(windows)
     # Window steps first: they are per trial, while the average of the repetitions is what the encoder sees.
     return decoder.answer_preprocessed(groups.average(decoder.preprocessing.apply_windows(windows)))
+
+
+def gallery_kind(word: str | None) -> GalleryKind:
+    """Return a gallery kind from the word of a configuration, the exact image where it is left open.
+
+    Raises:
+        ConfigError: Another word.
+    """
+    kinds = get_args(GalleryKind)
+    if word is not None and word not in kinds:
+        raise unknown_option("gallery", word, kinds)
+    return cast(GalleryKind, word or "exact_image")
 
 
 def build_gallery(trials: Trials, rows: np.ndarray, kind: GalleryKind) -> Gallery:

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from omegaconf import DictConfig, OmegaConf
 
-__all__ = ["receipt_of", "split_hash"]
+__all__ = ["plain", "receipt_of", "split_hash"]
 
 _PACKAGES = ("brain_decode", "torch", "numpy", "scipy", "scikit-learn", "pandas", "mne", "pyriemann", "lightning")
 
@@ -25,7 +26,7 @@ _PACKAGES = ("brain_decode", "torch", "numpy", "scipy", "scikit-learn", "pandas"
 def receipt_of(
     command: str,
     *,
-    arguments: Sequence[str],
+    config: DictConfig,
     seed: int,
     started: datetime,
     data: Mapping[str, Any],
@@ -36,7 +37,7 @@ def receipt_of(
 
     Args:
         command: The command's name.
-        arguments: Overrides as typed.
+        config: Composed configuration; `config.yaml` beside the receipt holds it.
         seed: The run's seed.
         started: UTC.
         data: Datasets with the content hash of each recording.
@@ -45,7 +46,7 @@ def receipt_of(
     """
     return {
         "command": command,
-        "arguments": list(arguments),
+        "config_sha256": hashlib.sha256(OmegaConf.to_yaml(config, resolve=True).encode()).hexdigest(),
         "created": started.isoformat(timespec="seconds"),
         "duration_s": round((datetime.now(UTC) - started).total_seconds(), 3),
         "seed": seed,

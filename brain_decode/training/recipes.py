@@ -68,7 +68,7 @@ class Recipe:
 
     def build_encoder(self, signal_spec: SignalSpec) -> Encoder:
         """Return the encoder for windows of these sizes."""
-        encoder = instantiate({**self.encoder, "_partial_": True})(signal_spec)
+        encoder = instantiate({**self.encoder, "_partial_": True, "_convert_": "all"})(signal_spec)
         if not isinstance(encoder, Encoder):
             raise ConfigError(f"encoder '{self.name}': {self.encoder.get('_target_')} is not an Encoder.")
         return encoder
@@ -83,7 +83,7 @@ class Recipe:
         if "_target_" not in settings:
             closed = isinstance(encoder, ClosedFormEncoder)
             settings = group_option("head", _CLOSED_FORM_HEADS[target_spec.task] if closed else target_spec.task)
-        head = instantiate({**settings, "_partial_": True})(encoder.embedding_dim, target_spec)
+        head = instantiate({**settings, "_partial_": True, "_convert_": "all"})(encoder.embedding_dim, target_spec)
         if target_spec.task not in head.tasks:
             raise ConfigError(
                 f"Head '{head.architecture}' serves {', '.join(head.tasks)}; the task is {target_spec.task}. "

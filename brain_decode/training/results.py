@@ -135,7 +135,8 @@ def _report_data(run: RunResult) -> dict[str, Any]:
 def _repetition_curve(kept: pd.DataFrame, run: RunResult) -> list[dict[str, Any]]:
     """Return top-1 and top-5 for each number of averaged repetitions; 1 scores every single trial."""
     curve = []
-    for count, frame in kept.groupby("n_repetitions"):
+    for count in sorted(kept["n_repetitions"].unique()):
+        frame = kept[kept["n_repetitions"] == count]
         scores = score_retrieval(frame, seed=run.seed, n_permutations=0)
         point = {"n": int(count), "top1": scores["top1"]["value"], "top5": scores["top5"]["value"]}
         curve.append(point | {"ci95": scores["top1"]["ci95"], "ci95_top5": scores["top5"]["ci95"]})

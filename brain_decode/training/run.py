@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,13 +14,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError
-from brain_decode.datasets.splits import OfficialSplit, Split
+from brain_decode.datasets.splits import OfficialSplit, ScoreOnly, Split
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.evidence import evoked_evidence
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.crossvalidation import CrossValidation, Protocol, cross_validate, fit_final
 from brain_decode.training.fitting import FitSettings, FittedDecoder
 from brain_decode.training.loading import LoadedRun, load_run
+from brain_decode.training.predicting import gallery_kind
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
 from brain_decode.training.results import RunResult, write_results
@@ -99,7 +99,7 @@ def _prepare(config: DictConfig) -> _Planned:
         optimizer=OmegaConf.to_container(config.optimizer, resolve=True),  # type: ignore[arg-type]
         average_repetitions=trials.task == "retrieval",
     )
-    gallery = config.get("gallery") or "exact_image"
+    gallery = gallery_kind(config.get("gallery"))
     # Retrieval is about pictures that were never trained on, whatever the split.
     zero_shot = split.zero_shot or trials.task == "retrieval"
     return _Planned(config, loaded, plan, Protocol(split, settings, gallery, zero_shot, hashes))
@@ -147,7 +147,7 @@ def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> d
     }
     return receipt_of(
         "train",
-        arguments=sys.argv[2:],
+        config=planned.config,
         seed=int(planned.config.seed),
         started=started,
         data=data,
@@ -167,6 +167,8 @@ def _provenance(
     used = trials.table
     if isinstance(planned.protocol.split, OfficialSplit):
         used = used[used["partition"] != "test"]
+    if isinstance(planned.protocol.split, ScoreOnly):
+        used = used.iloc[:0]
     seen = sorted({planned.protocol.hashes[index] for index in used["recording"].unique()})
     names = [str(summary["name"]) for summary in planned.loaded.datasets]
     return {

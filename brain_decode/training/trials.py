@@ -98,7 +98,7 @@ class Trials:
             if not np.isfinite(values).all():
                 raise DataError(f"Regression targets must be numbers; {(~np.isfinite(values)).sum()} are not.")
             return values[:, None]
-        return self._stimulus_features(part["stimulus"])
+        return self._stimulus_features(part["stimulus"].tolist())
 
     def feature_rows(self, stimuli: Sequence[str]) -> np.ndarray:
         """Return the feature row of each stimulus.

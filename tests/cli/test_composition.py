@@ -79,6 +79,10 @@ def test_an_unknown_dataset_names_the_closest(echo, capsys) -> None:
     assert "Unknown datasets 'larg'. Did you mean 'large'?" in refusal(echo, capsys, "datasets=[small,larg]")
 
 
+def test_a_number_is_no_choice(echo, capsys) -> None:
+    assert "Unknown encoder '3'. Allowed: quick, slow." in refusal(echo, capsys, "encoder=3")
+
+
 def test_an_unknown_word_names_the_closest(echo, capsys) -> None:
     assert "Unknown word 'encodr'. Did you mean 'encoder'?" in refusal(echo, capsys, "encodr=quick")
     assert "Unknown word 'sed'. Did you mean 'seed'?" in refusal(echo, capsys, "sed=1")

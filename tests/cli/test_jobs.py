@@ -29,7 +29,7 @@ def test_a_finished_run_is_not_overwritten(echo, capsys: pytest.CaptureFixture[s
 
 def test_a_sweep_runs_every_combination_in_numbered_folders(echo) -> None:
     assert echo("--multirun", "encoder=quick,slow", "seed=1,2", "out=sweep") == 0
-    assert [(list(c["encoder"])[0], c["seed"]) for c in echo.configs] == [
+    assert [(next(iter(c["encoder"])), c["seed"]) for c in echo.configs] == [
         ("width", 1),
         ("width", 2),
         ("depth", 1),

@@ -66,7 +66,9 @@ def test_probabilities_sum_to_one_for_each_window(decoder: BrainDecoder) -> None
 
 def test_a_continuous_recording_is_cut_at_its_events(decoder: BrainDecoder) -> None:
     windows, labels = two_class_windows(20, seed=2)
-    raw = mne.io.RawArray(np.concatenate(list(windows), axis=1), mne.create_info(list(NAMES), RATE_HZ, "eeg"), verbose="ERROR")
+    raw = mne.io.RawArray(
+        np.concatenate(list(windows), axis=1), mne.create_info(list(NAMES), RATE_HZ, "eeg"), verbose="ERROR"
+    )
     raw.set_annotations(mne.Annotations(np.arange(20) * 0.5, 0.1, ["event"] * 20))
     before = raw.get_data().copy()
     assert (decoder.predict(raw) == decoder.classes_[labels]).mean() > 0.9

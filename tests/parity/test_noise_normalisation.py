@@ -49,7 +49,9 @@ def flat(partition: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def test_one_shrinkage_covariance_equals_the_reference(vectors: Vectors) -> None:
     io, _ = vectors
-    np.testing.assert_allclose(mean_shrinkage_covariance(io["cov_example.in"][None]), io["cov_example.out"], atol=TOLERANCE)
+    np.testing.assert_allclose(
+        mean_shrinkage_covariance(io["cov_example.in"][None]), io["cov_example.out"], atol=TOLERANCE
+    )
 
 
 def test_the_covariance_and_its_root_equal_nice(vectors: Vectors) -> None:

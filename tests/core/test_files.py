@@ -1,0 +1,52 @@
+"""Files are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from brain_decode.core import files
+from brain_decode.core.errors import DataError, StorageError
+from brain_decode.core.files import make_folder, write_atomically
+
+
+@pytest.mark.parametrize(("content", "expected"), [(b"\x00\x01", b"\x00\x01"), ("größer", "größer".encode())])
+def test_bytes_and_text_are_written_as_they_are(tmp_path: Path, content: bytes | str, expected: bytes) -> None:
+    assert write_atomically(tmp_path / "a" / "file", content).read_bytes() == expected
+
+
+def test_values_are_written_as_json(tmp_path: Path) -> None:
+    path = write_atomically(tmp_path / "x.json", {"auc": 0.5, "name": "größer"})
+    assert json.loads(path.read_text(encoding="utf-8")) == {"auc": 0.5, "name": "größer"}
+
+
+def test_a_value_json_cannot_hold_leaves_the_old_file(tmp_path: Path) -> None:
+    path = write_atomically(tmp_path / "x.json", "old")
+    with pytest.raises(DataError, match=r"'x.json' cannot be written as JSON"):
+        write_atomically(path, {"auc": float("nan")})
+    assert path.read_text() == "old"
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_atomically(tmp_path / "x", "old")
+    monkeypatch.setattr(files, "_write_through", _disk_is_full)
+    with pytest.raises(StorageError, match=r"x': the disk is full\. Free space"):
+        write_atomically(path, "new")
+    assert os.listdir(tmp_path) == ["x"]
+    assert path.read_text() == "old"
+
+
+def test_a_file_in_the_way_of_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("")
+    with pytest.raises(StorageError, match="a file has this name"):
+        make_folder(tmp_path / "a")
+    with pytest.raises(StorageError, match="is a file, not a folder"):
+        make_folder(tmp_path / "a" / "b")
+
+
+def _disk_is_full(path: Path, data: bytes) -> None:
+    path.write_bytes(data[:1])
+    raise OSError(28, "No space left on device")
