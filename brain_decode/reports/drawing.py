@@ -101,7 +101,7 @@ def chance_line(axes: Axes, chance: float | None, *, vertical: bool) -> None:
         draw(chance, color=GREY, linestyle=":", linewidth=1.4, zorder=0)
 
 
-def class_line(index: int) -> dict[str, str]:
+def class_line(index: int) -> dict[str, Any]:
     """Return colour and dash of a class: as many as 24 can be told apart."""
     n_colours = len(CLASS_COLOURS)
     style = _LINE_STYLES[index // n_colours % len(_LINE_STYLES)]

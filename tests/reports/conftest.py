@@ -27,7 +27,7 @@ def class_names(n_classes: int) -> list[str]:
 def evoked(classes: Sequence[str], n_channels: int, *, with_positions: bool = True) -> dict[str, Any]:
     """Two bumps in time with a smooth map over a half sphere, and noise."""
     rng = np.random.default_rng(0)
-    times = np.arange(-26, 205) / 256
+    times = np.arange(-13, 103) / 128
     turn, height = np.arange(n_channels) * 2.39996, 1 - 0.9 * (np.arange(n_channels) + 0.5) / n_channels
     radius = np.sqrt(1 - height**2)
     positions = 0.095 * np.stack([radius * np.cos(turn), radius * np.sin(turn), height], axis=1)
@@ -90,7 +90,7 @@ CONFIG: dict[str, Any] = {
 
 
 def classification(n_classes: int, n_channels: int, *, with_positions: bool = True) -> dict[str, Any]:
-    """Return the contents of every file of a classification run."""
+    """Return the contents of every file of a classification run; without channels it has no signals."""
     classes, folds = class_names(n_classes), [f"run-{number:02d}" for number in range(1, 7)]
     counts = 5 + np.random.default_rng(1).integers(0, 12, (n_classes, n_classes)) + 60 * np.eye(n_classes, dtype=int)
     scores = {
@@ -162,11 +162,11 @@ def classification(n_classes: int, n_channels: int, *, with_positions: bool = Tr
         "report_data": {
             "simulated": False,
             "datasets": [{"name": "faces", "citation": "A. Author, 2020", "licence": "CC0", "simulated": False}],
-            "evoked": evoked(classes, n_channels, with_positions=with_positions),
+            "evoked": evoked(classes, n_channels, with_positions=with_positions) if n_channels else None,
             "groups": levels,
             "confusion": {"classes": classes, "counts": counts.tolist()},
             "calibration": {"bins": [*bins, {"confidence": None, "accuracy": None, "n": 0}], "ece": 0.047},
-            "learning_curves": curve,
+            "learning_curves": curve if n_channels else [],
             "rejection": {
                 "rule": {"peak_to_peak_v": 1e-4, "flat_v": None},
                 "n_rejected": 31,
@@ -188,7 +188,7 @@ def classification(n_classes: int, n_channels: int, *, with_positions: bool = Tr
 
 def retrieval(gallery_size: int) -> dict[str, Any]:
     """Return the contents of every file of a simulated retrieval run with an oracle."""
-    run = classification(2, 32)
+    run = classification(2, 4)
     ranks = np.floor(gallery_size * np.random.default_rng(2).beta(0.35, 2.5, 100))
     ks = [k for k in (2, 3, 4, 5, 10, 20, 50, 100, 200) if k <= gallery_size]
     run["metrics"] |= {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from collections.abc import Callable
@@ -74,20 +73,12 @@ def test_retrieval_shows_ranks_and_the_oracle(retrieval_run: Contents, make_run:
     assert "200 candidates (all images)" in page.text
 
 
-@pytest.mark.parametrize(
-    ("key", "section"),
-    [("groups", "groups"), ("learning_curves", "learning"), ("evoked", "signals")],
-)
-@pytest.mark.parametrize("value", ["absent", None])
-def test_a_section_without_data_is_left_out(
-    key: str, section: str, value: str | None, classification_run: Contents, make_run: MakeRun
-) -> None:
+def test_a_section_without_data_is_left_out(classification_run: Contents, make_run: MakeRun) -> None:
     run = classification_run(2, 4)
-    if value == "absent":
-        del run["report_data"][key]
-    else:
+    for key in run["report_data"]:
         run["report_data"][key] = None
-    assert section not in page_of(make_run(run)).sections
+    run["metrics"]["folds"] = []
+    assert page_of(make_run(run)).sections == {"scores", "methods", "receipt"}
 
 
 def test_scores_alone_make_a_report(classification_run: Contents, make_run: MakeRun) -> None:
@@ -126,14 +117,15 @@ def test_ids_are_unique_over_all_figures(classification_run: Contents, make_run:
 
 
 def test_the_headline_holds_the_numbers_of_the_metrics(classification_run: Contents, make_run: MakeRun) -> None:
-    folder = make_run(classification_run(2, 4))
+    folder = make_run(classification_run(2, 0))
     entry = json.loads((folder / "metrics.json").read_text())["metrics"]["auc"]
     html = write_report(folder).read_text(encoding="utf-8")
     title = re.search(r"<h1>(.*?)</h1>", html)
     assert title is not None
     assert title[1] == (
         f"The decoder tells face from house: AUC {number(entry['value'])} [{number(entry['ci95'][0])}, "
-        f"{number(entry['ci95'][1])}]; guessing gives {number(entry['chance'])}; p &lt; 0.001; 6 recordings of 1 person."
+        f"{number(entry['ci95'][1])}]; guessing gives {number(entry['chance'])}; p &lt; 0.001; "
+        "6 recordings of 1 person."
     )
 
 
@@ -157,12 +149,11 @@ def test_texts_of_the_files_cannot_become_markup(classification_run: Contents, m
     tags = {tag for tag, _ in page.tags}
     assert not {"script", "img"} & tags
     assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on")]
-    assert "49" not in re.findall(r"\$\{?(\d+)", page.text)
     assert HOSTILE in page.text
 
 
 def test_a_hostile_metric_name_stays_text_in_figures(classification_run: Contents, make_run: MakeRun) -> None:
-    run = classification_run(2, 4)
+    run = classification_run(2, 0)
     run["metrics"]["metrics"] = {HOSTILE: run["metrics"]["metrics"]["auc"]}
     run["metrics"]["baselines"] = {}
     page = page_of(make_run(run))
@@ -171,13 +162,13 @@ def test_a_hostile_metric_name_stays_text_in_figures(classification_run: Content
 
 @pytest.mark.parametrize("simulated", [True, False])
 def test_simulated_data_is_announced(simulated: bool, classification_run: Contents, make_run: MakeRun) -> None:
-    run = classification_run(2, 4)
+    run = classification_run(2, 0)
     run["report_data"]["simulated"] = simulated
     assert ("SIMULATED DATA" in page_of(make_run(run)).text) is simulated
 
 
 def test_a_test_part_opened_twice_is_told(classification_run: Contents, make_run: MakeRun) -> None:
-    run = classification_run(2, 4)
+    run = classification_run(2, 0)
     assert "Each of 6 test parts was opened once." in page_of(make_run(run)).text
     run["receipt"]["test_openings"].append({"time": "later", "fold": "run-02", "reason": "again"})
     assert "opened more than once: run-02 (2 times)" in page_of(make_run(run)).text
@@ -186,29 +177,21 @@ def test_a_test_part_opened_twice_is_told(classification_run: Contents, make_run
 def test_channels_without_positions_get_time_courses_and_no_map(
     classification_run: Contents, make_run: MakeRun
 ) -> None:
-    with_map = page_of(make_run(classification_run(2, 32)))
-    without = page_of(make_run(classification_run(2, 32) | {"report_data": _unplaced(classification_run(2, 32))}))
-    assert "Heads seen from above" in with_map.text
-    assert "Heads seen from above" not in without.text
-    assert "signals" in without.sections
+    page = page_of(make_run(classification_run(2, 32, with_positions=False)))
+    assert "signals" in page.sections
+    assert "Heads seen from above" not in page.text
+    assert "Heads seen from above" in page_of(make_run(classification_run(2, 8))).text
 
 
-def _unplaced(run: dict[str, Any]) -> dict[str, Any]:
-    data = copy.deepcopy(run["report_data"])
-    data["evoked"]["positions_m"] = [None] * len(data["evoked"]["channels"])
-    return data
-
-
-@pytest.mark.parametrize("place", [[0.0, 0.0, 0.1], [0.0, 0.0, 0.0]])
-def test_electrodes_in_one_place_leave_the_map_out(
-    place: list[float], classification_run: Contents, make_run: MakeRun
-) -> None:
+def test_electrodes_in_one_place_leave_the_map_out(classification_run: Contents, make_run: MakeRun) -> None:
     run = classification_run(2, 8)
-    run["report_data"]["evoked"]["positions_m"] = [place] * 8
-    assert "signals" in page_of(make_run(run)).sections
+    run["report_data"]["evoked"]["positions_m"] = [[0.0, 0.0, 0.1]] * 8
+    page = page_of(make_run(run))
+    assert "signals" in page.sections
+    assert "Heads seen from above" not in page.text
 
 
-@pytest.mark.parametrize(("n_classes", "n_channels"), [(8, 64), (200, 3), (3, 1), (2, 3)])
+@pytest.mark.parametrize(("n_classes", "n_channels"), [(8, 64), (200, 3), (3, 1)])
 def test_other_numbers_of_classes_and_channels_are_drawn(
     n_classes: int, n_channels: int, classification_run: Contents, make_run: MakeRun
 ) -> None:
@@ -227,7 +210,7 @@ def test_missing_samples_do_not_stop_the_report(classification_run: Contents, ma
 
 
 def test_many_recordings_are_sorted_and_none_is_dropped(classification_run: Contents, make_run: MakeRun) -> None:
-    run = classification_run(2, 4)
+    run = classification_run(2, 0)
     groups = run["report_data"]["groups"]
     run["report_data"]["groups"] = [groups[-1] | {"label": f"run-{number}"} for number in range(300)]
     page = page_of(make_run(run))
@@ -236,7 +219,7 @@ def test_many_recordings_are_sorted_and_none_is_dropped(classification_run: Cont
 
 
 def test_a_group_without_scores_is_skipped(classification_run: Contents, make_run: MakeRun) -> None:
-    run = classification_run(2, 4)
+    run = classification_run(2, 0)
     run["report_data"]["groups"][0]["metrics"] = {}
     run["report_data"]["groups"][1]["metrics"] = None
     assert "groups" in page_of(make_run(run)).sections
@@ -249,7 +232,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["receipt.json", "report_data.json", "predictions.parquet", "config.yaml"])
 def test_a_missing_file_is_named(name: str, classification_run: Contents, make_run: MakeRun) -> None:
-    folder = make_run(classification_run(2, 4))
+    folder = make_run(classification_run(2, 0))
     (folder / name).unlink()
     with pytest.raises(DataError, match=f"lacks {re.escape(name)}. Run the command again"):
         write_report(folder)
@@ -273,14 +256,14 @@ def test_a_missing_file_is_named(name: str, classification_run: Contents, make_r
 def test_a_damaged_file_gives_one_error(
     name: str, content: str, classification_run: Contents, make_run: MakeRun
 ) -> None:
-    folder = make_run(classification_run(2, 4))
+    folder = make_run(classification_run(2, 0))
     (folder / name).write_text(content)
     with pytest.raises(DataError, match=r"[Rr]un the (command|evaluation) again"):
         write_report(folder)
 
 
 def test_an_earlier_report_survives_a_failure(classification_run: Contents, make_run: MakeRun) -> None:
-    folder = make_run(classification_run(2, 4))
+    folder = make_run(classification_run(2, 0))
     before = write_report(folder).read_bytes()
     (folder / "metrics.json").write_text("{")
     with pytest.raises(BrainDecodeError):
@@ -290,11 +273,11 @@ def test_an_earlier_report_survives_a_failure(classification_run: Contents, make
 
 
 def test_the_same_run_gives_the_same_page(classification_run: Contents, make_run: MakeRun) -> None:
-    folder = make_run(classification_run(2, 32))
+    folder = make_run(classification_run(2, 8))
     assert write_report(folder).read_bytes() == write_report(folder).read_bytes()
 
 
 def test_no_figure_stays_open(classification_run: Contents, make_run: MakeRun) -> None:
     before = pyplot.get_fignums()
-    write_report(make_run(classification_run(2, 32)))
+    write_report(make_run(classification_run(2, 8)))
     assert pyplot.get_fignums() == before
