@@ -39,8 +39,12 @@ def _cells(entry: dict[str, object]) -> tuple[str, str, str, str]:
         _number(entry.get("value")),
         f"{_number(interval[0])} to {_number(interval[1])}" if isinstance(interval, list) else "",
         _number(entry.get("chance")),
-        _number(entry.get("p_permutation")),
+        _p_value(entry.get("p_permutation")),
     )
+
+
+def _p_value(value: object) -> str:
+    return "<0.001" if isinstance(value, float) and value < 0.001 else _number(value)
 
 
 def _number(value: object) -> str:

@@ -23,10 +23,12 @@ class StimulusFeatures:
     Args:
         ids: Stimulus identities, unique, as in the `stimulus` column of the window table.
         vectors: (stimulus, dim) float32.
+        concepts: Concept of each stimulus, as in the `concept` column of the window table; empty where unknown.
     """
 
     ids: tuple[str, ...]
     vectors: np.ndarray
+    concepts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if self.vectors.ndim != 2 or len(self.ids) != len(self.vectors):
@@ -35,6 +37,8 @@ class StimulusFeatures:
             )
         if len(set(self.ids)) < len(self.ids):
             raise DataError("Stimulus identities of a gallery must be unique.")
+        if self.concepts and len(self.concepts) != len(self.ids):
+            raise DataError(f"{len(self.ids)} stimuli need one concept each, got {len(self.concepts)}.")
         if not np.isfinite(self.vectors).all():
             raise DataError("Stimulus features hold NaN or infinite values. Extract them again.")
 
@@ -64,11 +68,13 @@ class FeatureFile:
         file: `.npz`, `.npy` or `.mat` file below the dataset folder.
         key: Array of (stimulus, dim).
         ids: Key of the stimulus identities; None numbers the rows from 0.
+        concepts: Key of the concept of each stimulus; None where it is unknown.
     """
 
     file: str
     key: str | None = None
     ids: str | None = None
+    concepts: str | None = None
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> FeatureFile:
@@ -83,11 +89,14 @@ class FeatureFile:
         """Return the features of the dataset whose folder is `root`."""
         path = dataset_folder(Path(root), self.file, name) / self.file
         arrays = load_arrays(path)
-        for key in (self.key, self.ids):
+        for key in (self.key, self.ids, self.concepts):
             if key is not None and key not in arrays:
                 raise DataError(
                     f"{path.name} has no array '{key}'.{did_you_mean(key, arrays)} It has {sorted(arrays)}."
                 )
         vectors = np.asarray(arrays[self.key or ""], dtype=np.float32)
         ids = range(len(vectors)) if self.ids is None else np.ravel(arrays[self.ids])
-        return StimulusFeatures(tuple(event_text(identity) for identity in ids), vectors)
+        concepts = () if self.concepts is None else np.ravel(arrays[self.concepts])
+        return StimulusFeatures(
+            tuple(event_text(identity) for identity in ids), vectors, tuple(event_text(concept) for concept in concepts)
+        )

@@ -39,6 +39,7 @@ UNIT_LEVELS: dict[str, tuple[str, ...]] = {
     "stimulus": ("stimulus",),
 }
 _LEAST_INNER_UNITS = 3
+_LEAST_KEPT = 0.5  # share of the training windows that must remain when overlapping ones are left out
 _OVERLAP_TOLERANCE_S = 1e-6  # below one sample of any recording; absorbs rounding of onsets
 
 
@@ -539,7 +540,34 @@ def _zero_shot_inner(part: pd.DataFrame, n_folds: int) -> list[Fold]:
     column = "stimulus" if (_column(part, "concept") == "").any() else "concept"
     n_units = len(set(_column(part, column)))
     groups = _concept_groups(part, max(2, min(n_folds, n_units)), 0, column)
-    return _folds_from_assignment(groups, [f"{column}s-{k + 1}" for k in range(int(groups.max()) + 1)])
+    folds = _folds_from_assignment(groups, [f"{column}s-{k + 1}" for k in range(int(groups.max()) + 1)])
+    apart = [_without_overlap(part, fold) for fold in folds]
+    if all(len(fold.train) >= _LEAST_KEPT * len(whole.train) for fold, whole in zip(apart, folds, strict=True)):
+        return apart
+    return _stimulus_blocks(part, n_folds)
+
+
+def _without_overlap(part: pd.DataFrame, fold: Fold) -> Fold:
+    """Return the fold without the training windows that reach into a held-out one."""
+    free = overlap_partner(part, fold.train, fold.test) < 0
+    return Fold(fold.name, fold.train[free], fold.test)
+
+
+def _stimulus_blocks(part: pd.DataFrame, n_folds: int) -> list[Fold]:
+    """Hold out contiguous blocks, and leave their stimuli out of training wherever they are shown again.
+
+    In rapid serial presentation each window reaches into many others, so that holding out whole concepts would leave
+    hardly anything to train on. Concepts are then shared with validation, never stimuli and never samples.
+    """
+    stimuli = _column(part, "stimulus")
+    blocks = _block_folds(part, max(2, min(n_folds, int(_trial_order(part)[2].min()))), 0.0, 0)
+    folds = []
+    for block in blocks:
+        shown = np.isin(stimuli[block.train], np.unique(stimuli[block.test]))
+        folds.append(Fold(block.name, block.train[~shown], block.test))
+    if min(len(fold.train) for fold in folds) == 0:
+        raise DataError("Every stimulus is shown in every block, so none can be held out for validation.")
+    return folds
 
 
 def _unit_inner(part: pd.DataFrame, n_folds: int, levels: Sequence[str]) -> list[Fold]:

@@ -329,12 +329,13 @@ class SignalStore:
                 raise SpecMismatch(
                     f"Windows read together need one montage and rate: {first.label} has {len(first.sensors)} channels "
                     f"at {first.rate_hz} Hz, {other.label} has {len(other.sensors)} at {other.rate_hz} Hz or other "
-                    "positions. Use SignalStore.batch, or pick common channels and resample."
+                    "positions. Pick common channels and resample in preprocessing; code that takes mixed montages calls "
+                    "SignalStore.batch."
                 )
         if (lengths != lengths[0]).any():
             raise SpecMismatch(
-                f"Windows read together need one length; got {sorted(set(lengths.tolist()))} samples. "
-                "Use SignalStore.batch."
+                f"Windows read together need one length; got {sorted(set(lengths.tolist()))} samples. Set one window= "
+                "for all datasets; code that takes mixed lengths calls SignalStore.batch."
             )
 
 

@@ -130,7 +130,7 @@ def _ability(task: str, classes: Sequence[str]) -> tuple[str, str]:
     if task == "regression":
         return "follows the value", "follow the value"
     if len(classes) == 2:
-        pair = f"{classes[0]} from {classes[1]}"
-        return f"tells {pair}", f"tell {pair}"
-    what = f"{len(classes)} classes" if classes else "the classes"
+        what = f"{classes[0]} and {classes[1]}"
+    else:
+        what = f"{len(classes)} classes" if classes else "the classes"
     return f"tells {what} apart", f"tell {what} apart"

@@ -106,7 +106,7 @@ class Recording:
             `first_samp`); events and windows count from the first sample that is there.
 
     Raises:
-        DataError: A rate that is not positive, events without `onset_s`, or trials and event rows that disagree.
+        DataError: A rate that is not positive, no samples, events without `onset_s`, or trials and event rows that disagree.
     """
 
     entities: Entities
@@ -126,6 +126,8 @@ class Recording:
     def __post_init__(self) -> None:
         if not np.isfinite(self.rate_hz) or self.rate_hz <= 0:
             raise DataError(f"{self.label}: the sampling rate must be positive, got {self.rate_hz} Hz.")
+        if self.n_times < 1:
+            raise DataError(f"{self.label} holds no samples (0 seconds). Record it again or leave it out.")
         missing = {"onset_s", "duration_s", "trial_type"} - set(self.events.columns)
         if missing:
             raise DataError(f"{self.label}: events need the columns {sorted(missing)}; they have {list(self.events)}.")

@@ -89,7 +89,8 @@ class BrainDecoderClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the most probable label of each window."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Return (window, classes) probabilities in the order of `classes_`."""

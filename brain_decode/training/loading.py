@@ -15,6 +15,7 @@ from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.base import Dataset, EventTarget
 from brain_decode.datasets.entries import build_dataset
 from brain_decode.datasets.features import FeatureFile
+from brain_decode.datasets.simulated import SimulatedThings
 from brain_decode.datasets.window_table import build_window_table
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.preprocessing.rejection import Rejection
@@ -37,6 +38,7 @@ class LoadedRun:
         exclusions: Events that have no whole window, and why.
         rejection: Rule and counts, None where nothing is rejected.
         warnings: Facts that only warn.
+        oracle: Retrieval scores of a decoder that knows how a simulated signal was made; None for recorded ones.
     """
 
     trials: Trials
@@ -44,6 +46,7 @@ class LoadedRun:
     exclusions: list[dict[str, Any]] = field(default_factory=list)
     rejection: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
+    oracle: dict[str, float] | None = None
 
 
 def load_run(
@@ -81,9 +84,15 @@ def load_run(
         summaries.append({key: entry.get(key) for key in ("name", "licence", "citation", "source", "simulated")})
     table = pd.concat(tables, ignore_index=True)
     _require_windows(table, entries)
-    trials = _trials(config, entries, recordings, table, tasks, target)
+    trials = _trials(config, entries, recordings, table, tasks, target, dataset.root)
     rejection = _reject(config, trials, preprocessing)
-    return LoadedRun(trials, summaries, exclusions, rejection, warnings)
+    return LoadedRun(trials, summaries, exclusions, rejection, warnings, _oracle(config, dataset, trials))
+
+
+def _oracle(config: DictConfig, dataset: Dataset, trials: Trials) -> dict[str, float] | None:
+    """Return the ceiling of zero-shot retrieval where the one dataset is a simulation."""
+    comparable = trials.task == "retrieval" and (config.get("gallery") or "exact_image") == "exact_image"
+    return dataset.oracle() if comparable and isinstance(dataset, SimulatedThings) else None
 
 
 def dataset_entries(config: DictConfig) -> list[dict[str, Any]]:
@@ -137,6 +146,7 @@ def _trials(
     table: pd.DataFrame,
     tasks: set[Task],
     target: Mapping[str, Any] | None,
+    root: Path,
 ) -> Trials:
     if len(tasks) != 1:
         raise ConfigError(f"Datasets of one run share one task, got {sorted(tasks)}. Train them apart.")
@@ -153,18 +163,18 @@ def _trials(
     if task == "classification":
         trials.class_values = describe_classes({"classes": chosen.classes}, trials.classes)
     if task == "retrieval":
-        _add_features(trials, entries)
+        _add_features(trials, entries, root)
     return trials
 
 
-def _add_features(trials: Trials, entries: Sequence[Mapping[str, Any]]) -> None:
+def _add_features(trials: Trials, entries: Sequence[Mapping[str, Any]], root: Path) -> None:
     if len(entries) != 1 or not entries[0].get("features"):
         raise ConfigError(
             "Retrieval needs one dataset entry with features: (the vectors of its stimuli); "
             f"got {[entry['name'] for entry in entries]}."
         )
-    features = FeatureFile.from_config(entries[0]["features"]).load(Path(entries[0]["loader"]["root"]))
-    trials.features, trials.feature_ids = features.vectors, features.ids
+    features = FeatureFile.from_config(entries[0]["features"]).load(root)
+    trials.features, trials.feature_ids, trials.feature_concepts = features.vectors, features.ids, features.concepts
 
 
 def _reject(config: DictConfig, trials: Trials, preprocessing: Preprocessing) -> dict[str, Any] | None:

@@ -75,6 +75,7 @@ def train(config: DictConfig, folder: Path) -> Path:
         selected=selected,
         seed=int(config.seed),
         classes=_classes(planned.loaded.trials),
+        oracle=_oracle(planned),
     )
     metrics = write_results(run, config, folder)
     final.decoder.provenance = _provenance(planned, final.decoder, metrics, receipt, selected)
@@ -118,6 +119,11 @@ def _final_decoder(planned: _Planned, result: CrossValidation) -> tuple[FittedDe
 
 def _classes(trials: Trials) -> tuple[str, ...]:
     return trials.classes if trials.task == "classification" else ()
+
+
+def _oracle(planned: _Planned) -> dict[str, float] | None:
+    """Return the ceiling of a simulated dataset; it holds for the official test pictures only."""
+    return planned.loaded.oracle if isinstance(planned.protocol.split, OfficialSplit) else None
 
 
 def _evoked(planned: _Planned, own: pd.DataFrame) -> dict[str, Any] | None:

@@ -300,3 +300,45 @@ def test_every_split_is_built_from_its_configuration(repository: Path, name: str
     split = instantiate(OmegaConf.load(repository / "conf" / "split" / f"{name}.yaml"))
     assert isinstance(split, Split) and split.name == name
     assert all(isinstance(level, str) for level in split.forbids)
+
+
+def rapid_table(soa_s: float, n_concepts: int = 10, n_images: int = 6) -> pd.DataFrame:
+    """One recording in which every picture is shown once, in random order, with windows of 1 s."""
+    order = np.random.default_rng(0).permutation(n_concepts * n_images)
+    onset = np.arange(len(order)) * soa_s
+    return pd.DataFrame(
+        {
+            "recording": 0,
+            "event": np.arange(len(order)),
+            "dataset": "d",
+            "subject": "01",
+            "session": "",
+            "task": "look",
+            "run": "1",
+            "onset_s": onset,
+            "start_s": onset,
+            "stop_s": onset + 1.0,
+            "label": "",
+            "stimulus": [f"image{i}" for i in order],
+            "concept": [f"concept{i % n_concepts}" for i in order],
+            "partition": "train",
+            "rejected": "",
+        }
+    )
+
+
+@pytest.mark.parametrize("soa_s", [1.5, 0.8, 0.2])
+def test_zero_shot_validation_never_reaches_into_training(soa_s: float) -> None:
+    table = rapid_table(soa_s)
+    folds = inner_folds(table, np.arange(len(table)), zero_shot=True)
+    assert sorted(np.concatenate([fold.test for fold in folds])) == list(range(len(table)))
+    for fold in folds:
+        check_leakage(table, fold, zero_shot=True)
+
+
+@pytest.mark.parametrize(("soa_s", "shares_concepts"), [(1.5, False), (0.8, False), (0.2, True)])
+def test_whole_concepts_are_held_out_unless_windows_overlap_too_much(soa_s: float, shares_concepts: bool) -> None:
+    table = rapid_table(soa_s)
+    fold = inner_folds(table, np.arange(len(table)), zero_shot=True)[0]
+    concepts = table["concept"].to_numpy()
+    assert bool(set(concepts[fold.train]) & set(concepts[fold.test])) is shares_concepts

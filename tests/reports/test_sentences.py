@@ -22,7 +22,7 @@ def metrics_of(value: float, low: float, high: float, p: float | None = 0.001, t
 def test_a_clear_effect_is_stated() -> None:
     text = headline(metrics_of(0.65, 0.62, 0.68), ["face", "house"], 1, 6)
     assert text == (
-        "The decoder tells face from house: AUC 0.650 [0.620, 0.680]; guessing gives 0.500; p = 0.001; "
+        "The decoder tells face and house apart: AUC 0.650 [0.620, 0.680]; guessing gives 0.500; p = 0.001; "
         "6 recordings of 1 person."
     )
 
@@ -30,7 +30,7 @@ def test_a_clear_effect_is_stated() -> None:
 @pytest.mark.parametrize(("low", "p"), [(0.48, 0.001), (0.51, 0.2)])
 def test_an_effect_needs_both_interval_and_permutation_test(low: float, p: float) -> None:
     text = headline(metrics_of(0.55, low, 0.6, p), ["a", "b"], 2, 1)
-    assert text.startswith("These recordings do not show that the decoder tells a from b: AUC 0.550")
+    assert text.startswith("These recordings do not show that the decoder tells a and b apart: AUC 0.550")
     assert text.endswith("1 recording of 2 people.")
 
 

@@ -1,0 +1,165 @@
+"""Simulate a study, decode which picture was seen and of which category, and report both."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from brain_decode.core.errors import unknown_option
+
+__all__ = ["CONFIG", "run"]
+
+CONFIG = "demo"
+_EXPERIMENTS = {"retrieval": "simulated_things", "classification": "simulated_things_category"}
+_KEY_SCORES = {"retrieval": ("top1", "top5"), "classification": ("auc", "balanced_accuracy")}
+_QUESTIONS = {
+    "retrieval": "Which of the new pictures was seen?",
+    "classification": "Was it an organic or a constructed object?",
+}
+_SIZES: Mapping[str, Mapping[str, float]] = {
+    "standard": {},
+    "tiny": {
+        "n_train_concepts": 80,
+        "n_exemplars": 2,
+        "n_test_concepts": 12,
+        "test_repetitions": 4,
+        "n_runs": 1,
+        "n_electrodes": 16,
+        "rate_hz": 100.0,
+        "n_features": 24,
+        "noise": 0.7,
+    },
+}
+
+
+def run(config: DictConfig, folder: Path) -> None:
+    """Write two run folders, `retrieval` and `classification`, and one summary of both."""
+    from brain_decode.reports.html import write_report
+    from brain_decode.training.run import train
+
+    if config.size not in _SIZES:
+        raise unknown_option("size", str(config.size), _SIZES)
+    started = datetime.now(UTC)
+    for task in _EXPERIMENTS:
+        part = folder / task
+        shutil.rmtree(part, ignore_errors=True)  # left by a demo that was interrupted
+        part.mkdir()
+        write_report(train(_experiment(config, folder, task), part))
+    _summarise(config, folder, started)
+
+
+def _experiment(config: DictConfig, folder: Path, task: str) -> DictConfig:
+    """Return the configuration of one part, as `brain-decode train` would compose it."""
+    from brain_decode.cli.composition import compose
+    from brain_decode.cli.overrides import quoted
+
+    data, store = config.paths.data or folder / "data", config.paths.store or folder / "stores"
+    study = {**_SIZES[config.size], "seed": config.seed}
+    words = [f"{'+' if key == 'n_features' else ''}datasets.loader.study.{key}={value}" for key, value in study.items()]
+    return compose(
+        "train",
+        [
+            f"experiment={_EXPERIMENTS[task]}",
+            f"paths.data={quoted(str(data))}",
+            f"paths.store={quoted(str(store))}",
+            f"out={quoted(str(folder / task))}",
+            f"seed={config.seed}",
+            f"workers={config.workers}",
+            *words,
+        ],
+    )
+
+
+def _summarise(config: DictConfig, folder: Path, started: datetime) -> None:
+    import pandas as pd
+
+    from brain_decode.core.files import write_atomically
+    from brain_decode.evaluation.predictions import read_predictions, write_predictions
+
+    parts = {task: _read(folder / task / "metrics.json") for task in _EXPERIMENTS}
+    receipts = {task: _read(folder / task / "receipt.json") for task in _EXPERIMENTS}
+    frames = [read_predictions(folder / task / "predictions.parquet").assign(target_task=task) for task in parts]
+    write_predictions(pd.concat(frames, ignore_index=True), folder / "predictions.parquet")
+    write_atomically(folder / "metrics.json", _merged(parts))
+    write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
+    write_atomically(folder / "report.html", _index_page(parts))
+    write_atomically(folder / "receipt.json", _receipt(receipts, started, config))
+    _print(parts, folder)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the metrics of all parts in one table; metrics and baselines of the two parts have different names."""
+    first = next(iter(parts.values()))
+    shared = ("split", "dataset", "simulated", "protocol", "decoder", "selected", "cluster", "oracle")
+    return {
+        **{key: first[key] for key in shared},
+        "tasks": list(parts),
+        "decoders": {task: part["decoder"] for task, part in parts.items()},
+        "folds": [{"task": task, **fold} for task, part in parts.items() for fold in part["folds"]],
+        "metrics": {name: entry for part in parts.values() for name, entry in part["metrics"].items()},
+        "metrics_without_rejection": None,
+        "baselines": {name: scores for part in parts.values() for name, scores in part["baselines"].items()},
+    }
+
+
+def _receipt(receipts: Mapping[str, Mapping[str, Any]], started: datetime, config: DictConfig) -> dict[str, Any]:
+    first = dict(next(iter(receipts.values())))
+    openings = [{"task": task, **opening} for task, receipt in receipts.items() for opening in receipt["test_openings"]]
+    return first | {
+        "command": CONFIG,
+        "created": started.isoformat(timespec="seconds"),
+        "duration_s": round((datetime.now(UTC) - started).total_seconds(), 3),
+        "seed": int(config.seed),
+        "peak_memory_mb": max(float(receipt["peak_memory_mb"]) for receipt in receipts.values()),
+        "test_openings": openings,
+    }
+
+
+def _rows(parts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
+    """Return (task, metric, value, interval, chance, ceiling) of the key scores."""
+    from brain_decode.reports.sentences import METRIC_NAMES
+
+    rows = []
+    for task, part in parts.items():
+        for name in _KEY_SCORES[task]:
+            entry, oracle = part["metrics"][name], (part.get("oracle") or {}).get(name)
+            low, high = entry["ci95"]
+            ceiling = "" if oracle is None else f"{oracle:.2f}"
+            label = METRIC_NAMES.get(name, name)
+            interval = f"{low:.2f} to {high:.2f}"
+            rows.append((task, label, f"{entry['value']:.2f}", interval, f"{entry['chance']:.2f}", ceiling))
+    return rows
+
+
+def _index_page(parts: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return a page with the key scores and links to the two reports."""
+    import jinja2
+
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.get_template("demo.html.j2").render(rows=_rows(parts), questions=_QUESTIONS)
+
+
+def _print(parts: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Simulated participants looking at drawn objects", title_justify="left")
+    for column in ("task", "metric", "value", "95 % interval", "chance", "ceiling"):
+        table.add_column(column)
+    for row in _rows(parts):
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

@@ -1,0 +1,333 @@
+"""Training of networks by gradient descent: Lightning inside, one function outside."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from typing import Any, Protocol
+
+import lightning.pytorch as lightning
+import numpy as np
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.utils.data import DataLoader, IterableDataset
+
+from brain_decode.core.errors import ConfigError, DataError, MissingExtra, unknown_option
+from brain_decode.core.progress import track
+from brain_decode.core.seeding import derived_seed, seed_everything
+from brain_decode.encoders.base import Encoder
+from brain_decode.heads.base import Head
+from brain_decode.signals.batch import SignalBatch
+
+__all__ = ["BatchReader", "TrainerSettings", "TrainingResult", "fit_network"]
+
+_OPTIMIZER = {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 1e-2}
+_CHATTY = ("lightning.pytorch", "lightning.fabric")
+
+Batch = tuple[SignalBatch, torch.Tensor]
+
+
+class BatchReader(Protocol):
+    """Whatever reads windows and targets by position."""
+
+    def batch(self, positions: np.ndarray) -> Batch:
+        """Return the windows at these positions and their targets."""
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """How long, on what and how precisely a network is trained; the keys of `conf/trainer` and `conf/logger`.
+
+    Args:
+        max_epochs: Passes over the training windows at most.
+        patience: Passes without a better validation loss before training stops.
+        batch_size: Windows per step at most; the batches of a pass are of equal size, give or take one.
+        precision: Lightning's name of a precision: "32-true", "bf16-mixed", "64-true".
+        accelerator: "auto", "cpu", "gpu" or "mps".
+        gradient_clip: Largest norm of the gradient; 0 leaves it as it is.
+        logger_folder: Where TensorBoard files go; None writes none.
+
+    Raises:
+        ConfigError: A number of epochs, windows or passes below one.
+    """
+
+    max_epochs: int = 100
+    patience: int = 15
+    batch_size: int = 64
+    precision: str = "32-true"
+    accelerator: str = "auto"
+    gradient_clip: float = 1.0
+    logger_folder: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_epochs", "patience", "batch_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"trainer.{name} is a whole number from 1 up, got {getattr(self, name)}.")
+
+    @classmethod
+    def from_mapping(cls, settings: Mapping[str, Any]) -> TrainerSettings:
+        """Read settings by name.
+
+        Raises:
+            ConfigError: An unknown setting.
+        """
+        allowed = [entry.name for entry in fields(cls)]
+        for key in settings:
+            if key not in allowed:
+                raise unknown_option("trainer setting", key, allowed)
+        return cls(**settings)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How training went.
+
+    Args:
+        curves: One row per epoch (from 1): `epoch`, `train_loss`, `validation_loss` (None without validation windows).
+        best_epoch: The epoch whose weights were kept.
+    """
+
+    curves: list[dict[str, Any]]
+    best_epoch: int
+
+
+def fit_network(
+    encoder: Encoder,
+    head: Head,
+    reader: BatchReader,
+    train_positions: np.ndarray,
+    validation_positions: np.ndarray,
+    *,
+    trainer: Mapping[str, Any],
+    optimizer: Mapping[str, Any],
+    seed: int,
+) -> TrainingResult:
+    """Train encoder and head in place, keep the weights of the best epoch and calibrate the head where it can be.
+
+    Args:
+        encoder: Windows to embeddings.
+        head: Embeddings to answers; `calibrate`, where it has one, gets the validation outputs at the end.
+        reader: Reads a batch by position.
+        train_positions: (n,) positions trained on, in a new order every epoch.
+        validation_positions: (n,) positions that choose the epoch; where empty, all epochs run and the last one is kept.
+        trainer: Settings of `TrainerSettings`; defaults where absent.
+        optimizer: `_target_` and settings of a torch optimiser; AdamW where empty.
+        seed: Decides order and dropout: the same seed gives the same weights on the same machine (CPU).
+
+    Raises:
+        ConfigError: Unknown settings, an optimiser that cannot be built, or a device that is not there.
+        DataError: Nothing to train on, or a loss that is not finite.
+    """
+    settings = TrainerSettings.from_mapping(trainer)
+    if not len(train_positions):
+        raise DataError("A network needs training windows; there are none. Choose another split=.")
+    seed_everything(seed)
+    module = _Network(encoder, head, optimizer)
+    best = _BestEpoch(settings)
+    train = _Batches(reader, train_positions, settings.batch_size, np.random.default_rng(derived_seed(seed, "order")))
+    validation = (
+        _Batches(reader, validation_positions, settings.batch_size, None) if len(validation_positions) else None
+    )
+    with _quiet():
+        _run(_lightning_trainer(settings, best), module, train, validation)
+    module.cpu()
+    best.restore(module)
+    module.eval()
+    if validation is not None and hasattr(head, "calibrate"):
+        _calibrate(encoder, head, validation)
+    return TrainingResult(best.curves, best.epoch)
+
+
+class _Batches(IterableDataset[Batch]):
+    """Whole batches by position: shuffled anew at every pass where there is a generator, else in order."""
+
+    def __init__(
+        self, reader: BatchReader, positions: np.ndarray, batch_size: int, rng: np.random.Generator | None
+    ) -> None:
+        self.reader, self.positions, self.rng = reader, np.asarray(positions), rng
+        self.n_batches = -(-len(self.positions) // batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        order = self.positions if self.rng is None else self.rng.permutation(self.positions)
+        for part in np.array_split(order, self.n_batches):
+            yield self.reader.batch(part)
+
+
+class _Network(lightning.LightningModule):
+    """Encoder, head and their loss."""
+
+    def __init__(self, encoder: Encoder, head: Head, optimizer: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.encoder, self.head = encoder, head
+        self.optimizer_settings = dict(optimizer) or dict(_OPTIMIZER)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return the optimiser over everything that has a gradient."""
+        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        if not trained:
+            raise ConfigError("Nothing in this encoder and head can be trained by gradient descent.")
+        try:
+            built = instantiate({**self.optimizer_settings, "_partial_": True, "_convert_": "all"})(trained)
+        except (InstantiationException, TypeError, ValueError) as error:
+            target = self.optimizer_settings.get("_target_")
+            raise ConfigError(f"The optimiser {target} cannot be built: {error}. See conf/optimizer.") from error
+        if not isinstance(built, torch.optim.Optimizer):
+            raise ConfigError(f"optimizer: {self.optimizer_settings.get('_target_')} is not a torch optimiser.")
+        return built
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        """Return windows and targets on the device."""
+        signal, target = batch
+        return signal.to(device), target.to(device)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        """Return the loss of one batch."""
+        return self._loss(batch)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
+        """Return the loss of one batch."""
+        return self._loss(batch)
+
+    def _loss(self, batch: Batch) -> torch.Tensor:
+        signal, target = batch
+        return self.head.loss(self.head(self.encoder(signal)), target)
+
+
+class _BestEpoch(lightning.Callback):
+    """Collects losses, keeps the weights of the best epoch and stops when patience is out."""
+
+    def __init__(self, settings: TrainerSettings) -> None:
+        self.patience = settings.patience
+        self.epoch = 0
+        self.curves: list[dict[str, Any]] = []
+        self.lowest = float("inf")
+        self.state: dict[str, torch.Tensor] | None = None
+        self.losses: dict[str, list[tuple[torch.Tensor, int]]] = {"train_loss": [], "validation_loss": []}
+        self.bar = track(range(settings.max_epochs), "epochs", total=settings.max_epochs)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Advance the progress bar."""
+        next(self.bar, None)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Note the loss of a training batch."""
+        self.losses["train_loss"].append((outputs["loss"].detach(), len(batch[0])))
+
+    def on_validation_batch_end(
+        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int, *_: Any
+    ) -> None:
+        """Note the loss of a validation batch."""
+        self.losses["validation_loss"].append((outputs.detach(), len(batch[0])))
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Close the epoch; validation has run before."""
+        point = {"epoch": len(self.curves) + 1, **{name: self._mean(name) for name in self.losses}}
+        self.curves.append(point)
+        for name in self.losses:
+            if point[name] is not None:
+                pl_module.log(name, point[name])
+                self._require_finite(name, point)
+        self._compare(point, pl_module)
+        if point["validation_loss"] is not None and point["epoch"] - self.epoch >= self.patience:
+            trainer.should_stop = True
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Close the progress bar."""
+        self.bar.close()  # type: ignore[attr-defined]
+
+    def restore(self, module: torch.nn.Module) -> None:
+        """Put the weights of the best epoch back; without validation the last epoch's stay."""
+        if self.state is not None:
+            module.load_state_dict(self.state)
+        else:
+            self.epoch = len(self.curves)
+
+    def _compare(self, point: dict[str, Any], module: torch.nn.Module) -> None:
+        loss = point["validation_loss"]
+        if loss is not None and loss < self.lowest:
+            self.lowest, self.epoch = loss, point["epoch"]
+            self.state = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
+
+    def _mean(self, name: str) -> float | None:
+        seen, self.losses[name] = self.losses[name], []
+        if not seen:
+            return None
+        losses = torch.stack([loss.double() for loss, _ in seen]).cpu()
+        counts = torch.tensor([count for _, count in seen], dtype=torch.float64)
+        return float((losses * counts).sum() / counts.sum())
+
+    def _require_finite(self, name: str, point: dict[str, Any]) -> None:
+        if not np.isfinite(point[name]):
+            raise DataError(
+                f"{name} became {point[name]} in epoch {point['epoch']}. Lower optimizer.lr, or check the scale of the "
+                "signal (preprocessing=network brings channels to unit variance)."
+            )
+
+
+def _lightning_trainer(settings: TrainerSettings, best: _BestEpoch) -> lightning.Trainer:
+    try:
+        return lightning.Trainer(
+            max_epochs=settings.max_epochs,
+            accelerator=settings.accelerator,
+            devices=1,
+            precision=settings.precision,  # type: ignore[arg-type]
+            gradient_clip_val=settings.gradient_clip or None,
+            logger=_logger(settings.logger_folder),
+            callbacks=[best],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+        )
+    except (MisconfigurationException, ValueError) as error:
+        raise ConfigError(f"The trainer settings cannot be used: {error}") from error
+
+
+def _logger(folder: str | None) -> Any:
+    if folder is None:
+        return False
+    try:
+        return lightning.loggers.TensorBoardLogger(folder, name="")
+    except ModuleNotFoundError as error:
+        raise MissingExtra(
+            "TensorBoard is not installed. Install brain_decode[track], or choose logger=none."
+        ) from error
+
+
+def _run(trainer: lightning.Trainer, module: _Network, train: _Batches, validation: _Batches | None) -> None:
+    loaders = [DataLoader(part, batch_size=None) for part in (train, validation) if part is not None]
+    try:
+        trainer.fit(module, *loaders)
+    except SystemExit as error:  # Lightning turns Ctrl+C into an exit; the program above decides what it means
+        raise KeyboardInterrupt from error
+
+
+@torch.no_grad()
+def _calibrate(encoder: Encoder, head: Head, validation: _Batches) -> None:
+    parts = [(head(encoder(signal)), target) for signal, target in validation]
+    outputs, targets = zip(*parts, strict=True)
+    head.calibrate(torch.cat(outputs), torch.cat(targets))  # type: ignore[operator]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's notes about devices, loaders and logging off the terminal."""
+    loggers = [logging.getLogger(name) for name in _CHATTY]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning(\.|$)")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
