@@ -103,6 +103,12 @@ def _rebuild(folder: Path, config: dict[str, Any], encoder_class: type[Encoder] 
     signal_spec = SignalSpec.from_json(config["signal_spec"])
     target_spec = TargetSpec.from_json(config["target_spec"])
     encoder_type = encoder_class or resolve_encoder(config["encoder"]["architecture"])
+    if getattr(encoder_type, "imports_code", False):
+        raise ConfigError(
+            f"This decoder wraps the model '{config['encoder']['settings'].get('target')}', and loading never imports "
+            "code that a file names. Import the class yourself and pass encoder_class=wrapping(TheClass); `wrapping` is "
+            "in brain_decode.encoders.braindecode."
+        )
     encoder = encoder_type(signal_spec, **config["encoder"]["settings"])
     head_type = resolve_head(config["head"]["architecture"])
     head = head_type(encoder.embedding_dim, target_spec, **config["head"]["settings"])

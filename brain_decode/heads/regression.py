@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -13,7 +15,10 @@ from brain_decode.signals.spec import TargetSpec
 
 __all__ = ["Regression"]
 
-_LOSSES = {"mse": functional.mse_loss, "huber": functional.huber_loss}
+_LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "mse": functional.mse_loss,
+    "huber": functional.huber_loss,
+}
 
 
 class Regression(Head):

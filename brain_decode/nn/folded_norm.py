@@ -16,6 +16,11 @@ class FoldedBatchNorm(nn.BatchNorm1d):
     gradients are those of `torch.nn.BatchNorm1d`.
     """
 
+    running_mean: torch.Tensor
+    running_var: torch.Tensor
+    num_batches_tracked: torch.Tensor
+    momentum: float
+
     def scale_and_shift(
         self, mean: torch.Tensor, variance: torch.Tensor, count: int
     ) -> tuple[torch.Tensor, torch.Tensor]:

@@ -43,17 +43,23 @@ def oracle_scores(folder: Path) -> dict[str, Any]:
     with np.load(path, allow_pickle=False) as saved:
         truth = {key: saved[key] for key in saved.files}
     pairs = sorted(tuple(key.split("/")[:2]) for key in truth if key.endswith("/gain"))
-    ranks: dict[str, list[np.ndarray]] = {}
+    parts: dict[str, list[np.ndarray]] = {}
     for label, kind in pairs:
-        ranks.setdefault(kind, []).append(_ranks(folder, truth, label, kind))
-    return {kind: _scores(np.concatenate(parts)) for kind, parts in ranks.items()}
+        parts.setdefault(kind, []).append(_likelihood(folder, truth, label, kind))
+    return {kind: _scores(likelihoods) for kind, likelihoods in parts.items()}
 
 
-def _scores(ranks: np.ndarray) -> dict[str, float]:
-    return {"top1": float((ranks == 1).mean()), "top5": float((ranks <= 5).mean()), "n": len(ranks)}
+def _scores(likelihoods: list[np.ndarray]) -> dict[str, float]:
+    """Return the scores of (shown, candidate) likelihoods; equal ones share the hit, as if drawn by lot."""
+    own = [np.diag(likelihood)[:, None] for likelihood in likelihoods]
+    above = np.concatenate([(part > mine).sum(axis=1) for part, mine in zip(likelihoods, own, strict=True)])
+    equal = np.concatenate([(part == mine).sum(axis=1) for part, mine in zip(likelihoods, own, strict=True)])
+    hits = {f"top{k}": float(np.clip((k - above) / equal, 0, 1).mean()) for k in (1, 5)}
+    return hits | {"n": len(above)}
 
 
-def _ranks(folder: Path, truth: dict[str, np.ndarray], label: str, kind: str) -> np.ndarray:
+def _likelihood(folder: Path, truth: dict[str, np.ndarray], label: str, kind: str) -> np.ndarray:
+    """Return (shown, candidate) log likelihoods, up to a constant per shown picture."""
     means, stimuli, good = _test_averages(folder, truth, label, kind)
     templates = _templates(truth, f"{label}/", kind, stimuli)[:, good]
     covariance = truth[f"{label}/{kind}/noise_covariance"][np.ix_(good, good)]
@@ -64,9 +70,7 @@ def _ranks(folder: Path, truth: dict[str, np.ndarray], label: str, kind: str) ->
     lags[0] += _RIDGE * lags[0]
     filters = solve_toeplitz(lags, weighted.reshape(-1, len(lags)).T).T.reshape(len(stimuli), -1)
     likelihood = means.reshape(len(stimuli), -1) @ filters.T
-    likelihood -= 0.5 * (templates.reshape(len(stimuli), -1) * filters).sum(axis=1)
-    own = np.diag(likelihood)
-    return 1 + (likelihood > own[:, None]).sum(axis=1)
+    return likelihood - 0.5 * (templates.reshape(len(stimuli), -1) * filters).sum(axis=1)
 
 
 def _templates(truth: dict[str, np.ndarray], prefix: str, kind: str, stimuli: list[str]) -> np.ndarray:

@@ -150,7 +150,7 @@ def _with_repetitions(
     before[pictures.rows("test")] = earlier_tests
     count = joined.groupby("picture").cumcount() + 1 + before[joined["picture"]]
     joined["repetition"] = count.to_numpy()
-    return [joined.loc[number] for number in range(len(tables))]
+    return [joined.loc[[number]].droplevel(0) for number in range(len(tables))]
 
 
 def simulate_run(

@@ -114,7 +114,7 @@ def fit_network(
         head: Embeddings to answers; `calibrate`, where it has one, gets the validation outputs at the end.
         reader: Reads a batch by position.
         train_positions: (n,) positions trained on, in a new order every epoch.
-        validation_positions: (n,) positions that choose the epoch; where empty, all epochs run and the last one is kept.
+        validation_positions: (n,) positions that choose the epoch; where empty, all epochs run and the last one stays.
         trainer: Settings of `TrainerSettings`; defaults where absent.
         optimizer: `_target_` and settings of a torch optimiser; AdamW where empty.
         seed: Decides order and dropout: the same seed gives the same weights on the same machine (CPU).
@@ -228,7 +228,7 @@ class _BestEpoch(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Close the epoch; validation has run before."""
-        point = {"epoch": len(self.curves) + 1, **{name: self._mean(name) for name in self.losses}}
+        point: dict[str, Any] = {"epoch": len(self.curves) + 1, **{name: self._mean(name) for name in self.losses}}
         self.curves.append(point)
         for name in self.losses:
             if point[name] is not None:
@@ -303,9 +303,9 @@ def _logger(folder: str | None) -> Any:
 
 
 def _run(trainer: lightning.Trainer, module: _Network, train: _Batches, validation: _Batches | None) -> None:
-    loaders = [DataLoader(part, batch_size=None) for part in (train, validation) if part is not None]
+    held_out = None if validation is None else DataLoader(validation, batch_size=None)
     try:
-        trainer.fit(module, *loaders)
+        trainer.fit(module, DataLoader(train, batch_size=None), held_out)
     except SystemExit as error:  # Lightning turns Ctrl+C into an exit; the program above decides what it means
         raise KeyboardInterrupt from error
 

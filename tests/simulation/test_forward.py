@@ -35,7 +35,7 @@ def test_eeg_is_against_the_average_reference() -> None:
 
 def test_a_dipole_outside_the_brain_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"Dipoles lie within 0.0855 m of the head centre, one is at 0.09 m"):
-        gain_matrix(eeg_info(16, 100.0), np.array([HEAD_CENTRE_M]) + [0.0, 0.09, 0.0], np.array([[1.0, 0.0, 0.0]]))
+        gain_matrix(eeg_info(16, 100.0), np.add([HEAD_CENTRE_M], [0.0, 0.09, 0.0]), np.array([[1.0, 0.0, 0.0]]))
 
 
 def test_areas_answer_in_the_order_of_the_ventral_stream() -> None:

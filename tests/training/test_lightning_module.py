@@ -166,12 +166,12 @@ def test_mixed_precision_learns_too():
 
 
 def test_an_unknown_setting_is_refused_with_the_closest_one():
-    with pytest.raises(ConfigError, match="Unknown trainer setting 'max_epoch'. Did you mean 'max_epochs'"):
+    with pytest.raises(ConfigError, match=r"Unknown trainer setting 'max_epoch'. Did you mean 'max_epochs'"):
         fit(*network(), Reader(), max_epoch=3)
 
 
 def test_no_epochs_are_refused():
-    with pytest.raises(ConfigError, match="trainer.max_epochs is a whole number from 1 up, got 0"):
+    with pytest.raises(ConfigError, match=r"trainer.max_epochs is a whole number from 1 up, got 0"):
         fit(*network(), Reader(), max_epochs=0)
 
 
