@@ -121,7 +121,9 @@ def calibration_figure(bins: Sequence[Mapping[str, Any]]) -> str:
         axes.plot([0, 1], [0, 1], color=GREY, linestyle=":", linewidth=1.4)
         confidence, accuracy = ([entry[key] for entry in filled] for key in ("confidence", "accuracy"))
         axes.plot(confidence, accuracy, color=BLUE, linewidth=1, alpha=0.5)
-        axes.scatter(confidence, accuracy, s=[14 + 100 * e["n"] / most for e in filled], color=BLUE, linewidths=0)
+        axes.scatter(
+            confidence, accuracy, s=[14 + 100 * e["n"] / most for e in filled], color=BLUE, linewidths=0, clip_on=False
+        )
         axes.set(xlabel="stated probability of the answer", ylabel="share correct", xlim=(0, 1.02), ylim=(0, 1.02))
         axes.set_aspect("equal")
         points = ", ".join(f"{entry['confidence']:.2f} right {entry['accuracy']:.0%}" for entry in filled)
@@ -134,7 +136,6 @@ def ranks_figure(ranks: Sequence[float], gallery_size: int) -> str:
     reached = np.searchsorted(np.sort(np.asarray(ranks, dtype=float) + 1), places, side="right") / max(len(ranks), 1)
     with report_style():
         figure, axes = new_axes(HALF, 2.9)
-        axes.fill_between(places, reached, places / gallery_size, step="post", color=BLUE, alpha=0.1, linewidth=0)
         axes.step(places, reached, where="post", color=BLUE, linewidth=2)
         axes.plot(places, places / gallery_size, color=GREY, linestyle=":", linewidth=1.4)
         axes.set(xlabel=f"place among {gallery_size}", ylabel="share at this place or better", ylim=(0, 1.02))
