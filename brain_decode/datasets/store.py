@@ -329,8 +329,8 @@ class SignalStore:
                 raise SpecMismatch(
                     f"Windows read together need one montage and rate: {first.label} has {len(first.sensors)} channels "
                     f"at {first.rate_hz} Hz, {other.label} has {len(other.sensors)} at {other.rate_hz} Hz or other "
-                    "positions. Pick common channels and resample in preprocessing; code that takes mixed montages calls "
-                    "SignalStore.batch."
+                    "positions. Pick common channels and resample in preprocessing; code that takes mixed montages "
+                    "calls SignalStore.batch."
                 )
         if (lengths != lengths[0]).any():
             raise SpecMismatch(

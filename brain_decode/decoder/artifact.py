@@ -106,8 +106,8 @@ def _rebuild(folder: Path, config: dict[str, Any], encoder_class: type[Encoder] 
     if getattr(encoder_type, "imports_code", False):
         raise ConfigError(
             f"This decoder wraps the model '{config['encoder']['settings'].get('target')}', and loading never imports "
-            "code that a file names. Import the class yourself and pass encoder_class=wrapping(TheClass); `wrapping` is "
-            "in brain_decode.encoders.braindecode."
+            "code that a file names. Import the class yourself and pass encoder_class=wrapping(TheClass); `wrapping` "
+            "is in brain_decode.encoders.braindecode."
         )
     encoder = encoder_type(signal_spec, **config["encoder"]["settings"])
     head_type = resolve_head(config["head"]["architecture"])

@@ -106,7 +106,8 @@ class Recording:
             `first_samp`); events and windows count from the first sample that is there.
 
     Raises:
-        DataError: A rate that is not positive, no samples, events without `onset_s`, or trials and event rows that disagree.
+        DataError: A rate that is not positive, no samples, events without `onset_s`, or trials and event rows
+            that disagree.
     """
 
     entities: Entities

@@ -54,7 +54,7 @@ def train(config: DictConfig, folder: Path) -> Path:
         BrainDecodeError: Anything the user can mend; nothing half-written stays.
     """
     started = datetime.now(UTC)
-    planned = _prepare(config)
+    planned = _prepare(config, folder)
     result = cross_validate(planned.plan, planned.loaded.trials, planned.protocol)
     final, selected = _final_decoder(planned, result)
     receipt = _receipt(planned, result, started)
@@ -83,7 +83,7 @@ def train(config: DictConfig, folder: Path) -> Path:
     return folder
 
 
-def _prepare(config: DictConfig) -> _Planned:
+def _prepare(config: DictConfig, folder: Path) -> _Planned:
     steps = OmegaConf.to_container(config.preprocessing, resolve=True)
     if not isinstance(steps, dict):
         raise ConfigError("preprocessing must be a mapping with signal_steps and window_steps.")
@@ -95,7 +95,7 @@ def _prepare(config: DictConfig) -> _Planned:
     hashes = trials.content_hashes(plan.recipes[0].build_preprocessing())
     settings = FitSettings(
         seed=int(config.seed),
-        trainer=OmegaConf.to_container(config.trainer, resolve=True),  # type: ignore[arg-type]
+        trainer=_trainer(config, folder),
         optimizer=OmegaConf.to_container(config.optimizer, resolve=True),  # type: ignore[arg-type]
         average_repetitions=trials.task == "retrieval",
     )
@@ -103,6 +103,13 @@ def _prepare(config: DictConfig) -> _Planned:
     # Retrieval is about pictures that were never trained on, whatever the split.
     zero_shot = split.zero_shot or trials.task == "retrieval"
     return _Planned(config, loaded, plan, Protocol(split, settings, gallery, zero_shot, hashes))
+
+
+def _trainer(config: DictConfig, folder: Path) -> dict[str, Any]:
+    """Return the settings of networks' training; TensorBoard files, where asked for, go into the run folder."""
+    settings: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
+    name = (config.get("logger") or {}).get("logger_folder")
+    return settings | ({"logger_folder": str(folder / name)} if name else {})
 
 
 def _split(config: DictConfig, trials: Trials) -> Split:
