@@ -23,7 +23,7 @@ __all__ = [
 
 MODES = ("epochs", "time")
 VARIANTS = ("nice", "alljoined")
-_CHUNK_VALUES = 1 << 23  # float64 values per intermediate array, 64 MiB
+_CHUNK_VALUES = 1 << 17  # float64 values per intermediate array, 1 MiB: what a core keeps in its cache
 
 
 def mean_shrinkage_covariance(samples: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
@@ -53,25 +53,39 @@ def mean_shrinkage_covariance(samples: np.ndarray, weights: np.ndarray | None = 
 
 
 def _weighted_sum(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted sum of the shrinkage covariances of (matrix, sample, channel)."""
     n_samples, n_channels = samples.shape[1:]
     centred = samples - samples.mean(axis=1, keepdims=True)
-    variance = (centred**2).mean(axis=1)
-    deviation = np.sqrt(np.where(variance > 0, variance, 1.0))
-    standard = centred / deviation[:, None]
-    # The Gram matrix over samples has the norm of the one over channels; the smaller is formed.
-    gram = standard @ standard.swapaxes(1, 2) if n_samples < n_channels else standard.swapaxes(1, 2) @ standard
-    square = (gram**2).sum(axis=(1, 2)) / n_samples**2
-    mean_variance = (standard**2).sum(axis=(1, 2)) / (n_samples * n_channels)
-    fourth = ((standard**2).sum(axis=2) ** 2).sum(axis=1) / n_samples
-    distance = square / n_channels - mean_variance**2
-    noise = np.minimum((fourth - square) / (n_channels * n_samples), distance)
-    # Below the rounding of the terms it is the difference of, the noise is zero (two samples: exactly).
-    noise = np.where(noise > 1e-12 * np.maximum(fourth / n_samples, 1e-300) / n_channels, noise, 0.0)
-    shrinkage = np.divide(noise, distance, out=np.zeros_like(noise), where=distance > 0)
-    scaled = centred * np.sqrt(weights * (1 - shrinkage) / n_samples)[:, None, None]
-    flat = scaled.reshape(-1, n_channels)
-    diagonal = ((weights * shrinkage * mean_variance)[:, None] * deviation**2).sum(axis=0)
+    squared = centred**2
+    variance = squared.mean(axis=1)
+    inverse = 1 / np.sqrt(np.where(variance > 0, variance, 1.0))
+    energy = (squared @ (inverse**2)[:, :, None])[:, :, 0]  # of each standardised sample, over channels
+    covariances = None
+    if n_samples >= n_channels:
+        covariances = centred.swapaxes(1, 2) @ centred / n_samples
+        square = ((covariances * inverse[:, :, None] * inverse[:, None, :]) ** 2).sum(axis=(1, 2))
+    else:  # the Gram matrix over samples is the smaller one, and has the same norm
+        standard = centred * inverse[:, None]
+        square = ((standard @ standard.swapaxes(1, 2)) ** 2).sum(axis=(1, 2)) / n_samples**2
+    mean_variance = energy.sum(axis=1) / (n_samples * n_channels)
+    shrinkage = _shrinkage(square, (energy**2).sum(axis=1) / n_samples, mean_variance, n_samples, n_channels)
+    kept = weights * (1 - shrinkage)
+    diagonal = ((weights * shrinkage * mean_variance)[:, None] / inverse**2).sum(axis=0)
+    if covariances is not None:
+        return np.tensordot(kept, covariances, axes=1) + np.diag(diagonal)
+    flat = (centred * np.sqrt(kept / n_samples)[:, None, None]).reshape(-1, n_channels)
     return flat.T @ flat + np.diag(diagonal)
+
+
+def _shrinkage(
+    square: np.ndarray, fourth: np.ndarray, mean_variance: np.ndarray, n_samples: int, n_channels: int
+) -> np.ndarray:
+    """Return Ledoit and Wolf's shrinkage from the squared norm and the fourth moment of standardised samples."""
+    distance = square / n_channels - mean_variance**2
+    noise = (fourth - square) / (n_channels * n_samples)
+    # A difference below the rounding of its terms is zero (two samples: exactly).
+    noise = np.where(noise > 1e-12 * fourth / (n_channels * n_samples), np.minimum(noise, distance), 0.0)
+    return np.divide(noise, distance, out=np.zeros_like(noise), where=distance > 0)
 
 
 def noise_covariance(
