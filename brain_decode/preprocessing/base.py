@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -106,21 +106,39 @@ def step_from_json(saved: Mapping[str, Any]) -> Step:
     """Build a step from {"step": name, "settings": {...}, "state": {...} or null}.
 
     Raises:
-        ConfigError: An unknown step or setting, with the closest allowed word.
+        ConfigError: An unknown step or setting, with the closest allowed word; a setting that is missing or of the
+            wrong type; a state that is not complete.
     """
     steps = _step_classes()
     name = saved.get("step")
     if name not in steps:
         raise unknown_option("preprocessing step", name, steps)
     settings = dict(saved.get("settings") or {})
-    allowed = {entry.name for entry in fields(steps[name]) if entry.init}  # type: ignore[arg-type]
+    entries = {entry.name: entry for entry in fields(steps[name]) if entry.init}  # type: ignore[arg-type]
     for key in settings:
-        if key not in allowed:
-            raise unknown_option(f"setting of step '{name}'", key, allowed)
-    step = steps[name](**settings)
+        if key not in entries:
+            raise unknown_option(f"setting of step '{name}'", key, entries)
+    optional = {key for key, entry in entries.items() if (entry.default, entry.default_factory) != (MISSING, MISSING)}
+    missing = [key for key in entries if key not in settings and key not in optional]
+    if missing:
+        raise ConfigError(f"Step '{name}' needs the settings {missing}; got {settings}.")
+    try:
+        step = steps[name](**settings)
+    except TypeError as error:
+        raise ConfigError(f"Step '{name}' cannot use the settings {settings}: {error}.") from error
     if saved.get("state") is not None:
-        step.load_state(dict(saved["state"]))
+        _load_state(step, saved["state"])
     return step
+
+
+def _load_state(step: Step, state: Mapping[str, Any]) -> None:
+    try:
+        step.load_state(dict(state))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"The saved state of step '{step.name}' cannot be read ({type(error).__name__}: {error}). "
+            "Save the decoder again, or download it again."
+        ) from error
 
 
 @dataclass

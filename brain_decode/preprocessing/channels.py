@@ -87,6 +87,8 @@ class Rereference(SignalStep):
     def __post_init__(self) -> None:
         if isinstance(self.to, str) and self.to != "average":
             raise unknown_option("reference", self.to, ["average", "a list of channel names"])
+        if not len(self.to):
+            raise ConfigError("rereference needs at least one channel name; got an empty list. Use to: average.")
 
     def apply(self, signal: Continuous) -> Continuous:
         """Return the signal against the new reference; channels of other types stay as they are."""

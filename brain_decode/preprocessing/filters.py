@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy import signal as scipy_signal
 
-from brain_decode.core.errors import ConfigError, SpecMismatch, unknown_option
+from brain_decode.core.errors import ConfigError, DataError, SpecMismatch, unknown_option
 from brain_decode.preprocessing.base import Continuous, SignalStep
 
 __all__ = ["BandPass", "Notch", "Resample"]
@@ -54,7 +54,9 @@ class BandPass(SignalStep):
 
         Raises:
             SpecMismatch: The upper edge reaches half the sampling rate.
+            DataError: Samples that are not finite.
         """
+        _require_finite(self.name, signal)
         nyquist = signal.rate_hz / 2
         if self.high_hz is not None and self.high_hz >= nyquist:
             raise SpecMismatch(
@@ -102,8 +104,15 @@ class Notch(SignalStep):
         return self.method == "causal"
 
     def apply(self, signal: Continuous) -> Continuous:
-        """Return the signal without the line frequency; harmonics from half the rate on do not exist."""
-        harmonics = np.arange(self.line_hz, signal.rate_hz / 2 - 1, self.line_hz)
+        """Return the signal without the line frequency; harmonics from half the rate on do not exist.
+
+        Raises:
+            DataError: Samples that are not finite.
+        """
+        _require_finite(self.name, signal)
+        multiples = np.arange(self.line_hz, signal.rate_hz / 2, self.line_hz)
+        # MNE's stop band reaches half a 200th of its centre and half a hertz beyond it.
+        harmonics = multiples[multiples * (1 + 0.5 / 200) + 1 < signal.rate_hz / 2]
         if not len(harmonics):
             return signal
         if not self.is_causal:
@@ -119,7 +128,9 @@ class Notch(SignalStep):
 
 @dataclass
 class Resample(SignalStep):
-    """Change the sampling rate with MNE's FFT resampling, which filters against aliasing.
+    """Change the sampling rate as `mne.io.Raw.resample` does: by FFT, which filters against aliasing.
+
+    Where the padding is not a whole number of new samples, MNE places the result up to half a new sample off.
 
     Args:
         rate_hz: New rate.
@@ -135,14 +146,26 @@ class Resample(SignalStep):
             raise ConfigError(f"resample needs a positive rate_hz, got {self.rate_hz}.")
 
     def apply(self, signal: Continuous) -> Continuous:
-        """Return the resampled signal; one that has the rate already is returned as it is."""
+        """Return the resampled signal; one that has the rate already is returned as it is.
+
+        Raises:
+            DataError: Samples that are not finite.
+        """
+        _require_finite(self.name, signal)
         if abs(signal.rate_hz - self.rate_hz) < 1e-9:
             return signal
         from mne.filter import resample
 
-        data = resample(signal.data, up=self.rate_hz, down=signal.rate_hz, axis=1, verbose="ERROR")
+        data = resample(signal.data, up=self.rate_hz, down=signal.rate_hz, axis=1, npad="auto", verbose="ERROR")
         return Continuous(data, self.rate_hz, signal.sensors)
 
 
 def _replaced(signal: Continuous, data: np.ndarray) -> Continuous:
     return Continuous(data, signal.rate_hz, signal.sensors)
+
+
+def _require_finite(step: str, signal: Continuous) -> None:
+    finite = np.isfinite(signal.data).all(axis=1)
+    if not finite.all():
+        bad = [name for name, good in zip(signal.sensors.names, finite, strict=True) if not good]
+        raise DataError(f"{step} would spread NaN or infinite samples; channels {bad} hold some. Drop or repair them.")

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from brain_decode.core.errors import ConfigError, DataError, unknown_option
+from brain_decode.core.errors import DataError, unknown_option
 from brain_decode.preprocessing.base import WindowStep
 from brain_decode.preprocessing.domains import domain_keys
+from brain_decode.preprocessing.fitted import require_fitted_channels, require_training_windows
 from brain_decode.signals.windows import Windows
 
 __all__ = [
@@ -105,12 +106,18 @@ def noise_covariance(
 
     Raises:
         ConfigError: An unknown mode.
-        DataError: `time` mode where no condition is repeated.
+        DataError: `time` mode, or centred conditions, where no condition is repeated.
     """
     if mode not in MODES:
         raise unknown_option("noise normalisation mode", mode, MODES)
     codes = np.unique(np.asarray(conditions), return_inverse=True)[1]
     counts = np.bincount(codes)
+    # The difference of a single response from the mean of its condition is zero, not noise.
+    if counts.max() < 2 and (mode == "time" or centre_conditions):
+        raise DataError(
+            "Noise normalisation in time mode, or of variant alljoined, needs repeated stimuli; none is repeated. "
+            "Use mode: epochs with variant: nice."
+        )
     if mode == "epochs":
         weights = 1 / (counts[codes] * len(counts))
         order = np.argsort(codes, kind="stable")
@@ -119,8 +126,6 @@ def noise_covariance(
             (mean_shrinkage_covariance(part, weights[rows]) for rows, part in chunks),
             start=np.zeros((trials.shape[1],) * 2),
         )
-    if counts.max() < 2:
-        raise DataError("Noise normalisation in time mode needs repeated stimuli; none is repeated. Use mode: epochs.")
     total = np.zeros((trials.shape[1],) * 2)
     order = np.argsort(codes, kind="stable")
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
@@ -219,6 +224,7 @@ class NoiseNormalisation(WindowStep):
     variant: str = "nice"
     mode: str = "epochs"
     unseen: str = "pooled"
+    _channels: tuple[str, ...] = field(default=(), init=False, repr=False)
     _whiteners: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -234,10 +240,10 @@ class NoiseNormalisation(WindowStep):
         """Estimate the covariance of each session on training windows.
 
         Raises:
-            DataError: A singular covariance, or samples that are not finite.
+            DataError: No window, samples that are not finite, no repetition where the variant or mode needs them, or a
+                singular covariance.
         """
-        if not np.isfinite(windows.data).all():
-            raise DataError("Noise normalisation needs finite samples; reject windows with NaN before.")
+        require_training_windows(self.name, windows)
         conditions = _conditions(windows)
         keys = domain_keys(windows, ("subject", "session"))
         covariances = {
@@ -251,16 +257,17 @@ class NoiseNormalisation(WindowStep):
         }
         self._whiteners = {key: inverse_square_root(covariance) for key, covariance in covariances.items()}
         self._whiteners["*"] = inverse_square_root(np.mean(list(covariances.values()), axis=0))
+        self._channels = tuple(windows.space.names)
 
     def apply(self, windows: Windows) -> Windows:
         """Return whitened windows.
 
         Raises:
             ConfigError: Not fitted.
+            SpecMismatch: Other channels than those of the training windows.
             DataError: A session without training windows where `unseen` is "refuse".
         """
-        if not self._whiteners:
-            raise ConfigError("noise_normalisation is not fitted yet; train the decoder or load a checkpoint.")
+        require_fitted_channels(self.name, self._channels, windows)
         data = np.empty_like(windows.data)
         keys = domain_keys(windows, ("subject", "session"))
         for key in np.unique(keys):
@@ -272,11 +279,15 @@ class NoiseNormalisation(WindowStep):
 
     def state(self) -> dict[str, Any] | None:
         """Return one matrix per session and the pooled one."""
-        return {key: matrix.tolist() for key, matrix in self._whiteners.items()} or None
+        if not self._channels:
+            return None
+        whiteners = {key: matrix.tolist() for key, matrix in self._whiteners.items()}
+        return {"channels": list(self._channels), "whiteners": whiteners}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore the matrices."""
-        self._whiteners = {key: np.array(matrix) for key, matrix in state.items()}
+        self._whiteners = {key: np.array(matrix) for key, matrix in state["whiteners"].items()}
+        self._channels = tuple(state["channels"])
 
 
 def _conditions(windows: Windows) -> np.ndarray:

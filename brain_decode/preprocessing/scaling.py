@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from brain_decode.core.errors import ConfigError, DataError, unknown_option
 from brain_decode.preprocessing.base import WindowStep
+from brain_decode.preprocessing.fitted import require_fitted_channels, require_training_windows
 from brain_decode.signals.windows import Windows
 
 __all__ = ["RobustScale", "ZScore"]
@@ -20,22 +22,23 @@ _QUARTILE_RANGE = 1.3489795003921634  # interquartile range of a normal distribu
 class _ChannelScale(WindowStep):
     """Subtract a centre and divide by a scale, one of each per channel."""
 
-    _centre: np.ndarray | None = field(default=None, init=False, repr=False)
-    _scale: np.ndarray | None = field(default=None, init=False, repr=False)
+    _channels: tuple[str, ...] = field(default=(), init=False, repr=False)
+    _centre: np.ndarray = field(default_factory=partial(np.zeros, 0), init=False, repr=False)
+    _scale: np.ndarray = field(default_factory=partial(np.zeros, 0), init=False, repr=False)
 
     def fit(self, windows: Windows) -> None:
         """Learn centre and scale of each channel from training windows.
 
         Raises:
-            DataError: A channel that never varies, or samples that are not finite.
+            DataError: No window, a channel that never varies, or samples that are not finite.
         """
-        if not np.isfinite(windows.data).all():
-            raise DataError(f"{self.name} needs finite samples; reject windows with NaN before.")
+        require_training_windows(self.name, windows)
         by_channel = windows.data.swapaxes(0, 1).reshape(windows.data.shape[1], -1).astype(np.float64)
-        self._centre, self._scale = self._measure(by_channel)
-        flat = [name for name, scale in zip(windows.space.names, self._scale, strict=True) if scale <= 0]
+        centre, scale = self._measure(by_channel)
+        flat = [name for name, spread in zip(windows.space.names, scale, strict=True) if spread <= 0]
         if flat:
             raise DataError(f"{self.name} cannot scale channels that never vary: {flat}. Drop them.")
+        self._channels, self._centre, self._scale = tuple(windows.space.names), centre, scale
 
     def _measure(self, by_channel: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise ConfigError(f"{type(self).__name__} does not say how it measures a channel.")
@@ -45,22 +48,23 @@ class _ChannelScale(WindowStep):
 
         Raises:
             ConfigError: Not fitted.
+            SpecMismatch: Other channels than those of the training windows.
         """
-        if self._centre is None or self._scale is None:
-            raise ConfigError(f"{self.name} is not fitted yet; train the decoder or load a checkpoint.")
+        require_fitted_channels(self.name, self._channels, windows)
         kind = windows.data.dtype.type
         centre, scale = self._centre.astype(kind)[:, None], self._scale.astype(kind)[:, None]
         return windows.with_data((windows.data - centre) / scale)
 
     def state(self) -> dict[str, Any] | None:
         """Return centre and scale of each channel."""
-        if self._centre is None or self._scale is None:
+        if not self._channels:
             return None
-        return {"centre": self._centre.tolist(), "scale": self._scale.tolist()}
+        return {"channels": list(self._channels), "centre": self._centre.tolist(), "scale": self._scale.tolist()}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore centre and scale."""
         self._centre, self._scale = np.array(state["centre"]), np.array(state["scale"])
+        self._channels = tuple(state["channels"])
 
 
 @dataclass
