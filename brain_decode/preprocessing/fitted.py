@@ -42,8 +42,8 @@ def require_fitted_channels(step: str, channels: tuple[str, ...], windows: Windo
         raise SpecMismatch(f"{step} was fitted on the channels {_shown(channels)} in this order; got {_shown(given)}.")
     missing, extra = sorted(set(channels) - set(given)), sorted(set(given) - set(channels))
     raise SpecMismatch(
-        f"{step} was fitted on {len(channels)} channels; of these {_shown(missing)} are missing and {_shown(extra)} are "
-        "new. Pick the channels the decoder was trained on."
+        f"{step} was fitted on {len(channels)} channels; of these {_shown(missing)} are missing and {_shown(extra)} "
+        "are new. Pick the channels the decoder was trained on."
     )
 
 

@@ -56,8 +56,7 @@ def mean_shrinkage_covariance(samples: np.ndarray, weights: np.ndarray | None = 
 
 def _tall_sum(centred: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Sum matrices with at least as many samples as channels: their covariances are formed and weighted."""
-    n_samples, n_channels = centred.shape[1:]
-    covariance = centred.swapaxes(1, 2) @ centred / n_samples
+    covariance = centred.swapaxes(1, 2) @ centred / centred.shape[1]
     variance = np.diagonal(covariance, axis1=1, axis2=2)
     inverse = np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0)
     square = ((covariance**2 @ inverse[:, :, None])[:, :, 0] * inverse).sum(axis=1)
