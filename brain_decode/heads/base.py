@@ -30,6 +30,7 @@ class Head(nn.Module, ABC):
     architecture: ClassVar[str]
     tasks: ClassVar[tuple[Task, ...]]
     config: dict[str, Any]
+    needs_training_targets: bool = False  # True: training calls `learn_targets` once before it begins
 
     def __init__(self, embedding_dim: int, target_spec: TargetSpec) -> None:
         super().__init__()
@@ -44,6 +45,9 @@ class Head(nn.Module, ABC):
         if missing:
             raise TypeError(f"{cls.__name__} is a head and must define {missing}.")
         record_config(cls)
+
+    def learn_targets(self, target: torch.Tensor) -> None:
+        """Take what the loss needs from all training targets (class counts, scale); does nothing by default."""
 
     @abstractmethod
     def forward(self, embedding: BrainEmbedding) -> torch.Tensor:

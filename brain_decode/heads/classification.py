@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from brain_decode.core.errors import ConfigError
+from brain_decode.core.errors import ConfigError, DataError, unknown_option
 from brain_decode.encoders.base import BrainEmbedding
 from brain_decode.heads.base import Head
 from brain_decode.signals.spec import TargetSpec
@@ -24,11 +24,12 @@ class Classification(Head):
     Args:
         embedding_dim: Values per embedding.
         target_spec: Classes in the order of the output columns.
-        class_weights: Weight of each class in the loss, in class order; None weighs every window alike.
+        class_weights: Weight of each class in the loss, in class order; "balanced" makes every class count the same,
+            whatever its share of the training windows; None weighs every window alike.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
 
     Raises:
-        ConfigError: Weights that do not match the classes, or a smoothing outside [0, 1).
+        ConfigError: Weights of another name, or that do not match the classes, or a smoothing outside [0, 1).
     """
 
     architecture = "classification"
@@ -40,18 +41,36 @@ class Classification(Head):
         self,
         embedding_dim: int,
         target_spec: TargetSpec,
-        class_weights: list[float] | None = None,
+        class_weights: list[float] | str | None = None,
         label_smoothing: float = 0.0,
     ) -> None:
         super().__init__(embedding_dim, target_spec)
-        _require_weights(class_weights, target_spec.classes)
+        self.needs_training_targets = class_weights == "balanced"
+        if not self.needs_training_targets:
+            _require_weights(class_weights, target_spec.classes)
         if not 0 <= label_smoothing < 1:
             raise ConfigError(f"label_smoothing is a share in [0, 1), got {label_smoothing}.")
         self.label_smoothing = label_smoothing
         self.linear = nn.Linear(embedding_dim, target_spec.n_outputs)
         self.register_buffer("temperature", torch.ones(()))
-        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        given = [1.0] * target_spec.n_outputs if self.needs_training_targets else class_weights
+        weights = None if given is None else torch.tensor(given, dtype=torch.float32)
+        # Balanced weights serve the loss alone, and training learns them anew.
         self.register_buffer("class_weights", weights, persistent=False)
+
+    def learn_targets(self, target: torch.Tensor) -> None:
+        """Weigh classes by the inverse of their number of training windows, where `class_weights` is "balanced".
+
+        Raises:
+            DataError: A class without a training window.
+        """
+        if self.class_weights is None or not self.needs_training_targets:
+            return
+        counts = torch.bincount(target.long(), minlength=len(self.class_weights))
+        absent = [label for label, count in zip(self.target_spec.classes, counts.tolist(), strict=True) if count == 0]
+        if absent:
+            raise DataError(f"No training window of class {absent}; choose another split=, or drop the class.")
+        self.class_weights.copy_(len(target) / (len(counts) * counts))
 
     def forward(self, embedding: BrainEmbedding) -> torch.Tensor:
         """Return logits (batch, classes)."""
@@ -99,9 +118,11 @@ class _TemperatureLoss:
         return loss
 
 
-def _require_weights(class_weights: list[float] | None, classes: tuple[str, ...]) -> None:
+def _require_weights(class_weights: list[float] | str | None, classes: tuple[str, ...]) -> None:
     if class_weights is None:
         return
+    if isinstance(class_weights, str):
+        raise unknown_option("class weights", class_weights, ("balanced", "null", "one number per class"))
     if len(class_weights) != len(classes) or not all(weight >= 0 for weight in class_weights):
         raise ConfigError(
             f"class_weights needs one non-negative weight for each of {len(classes)} classes ({', '.join(classes)}), "

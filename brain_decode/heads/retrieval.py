@@ -44,6 +44,9 @@ class Projector(nn.Module):
 class Retrieval(Head):
     """Projector into the feature space of the stimuli, trained with symmetric InfoNCE.
 
+    Windows of one stimulus in a batch (several participants, single repetitions) share the target probability; the
+    published loss takes them as each other's distractors. With distinct stimuli the two agree.
+
     Args:
         embedding_dim: Values per embedding.
         target_spec: Features per stimulus.
@@ -89,9 +92,16 @@ class Retrieval(Head):
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean of both cross-entropies, brain to stimulus and back; `target` is (batch, dim)."""
         logits = self.similarities(output, target)
-        own = torch.arange(len(logits), device=logits.device)
-        return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
+        wanted = _shared_targets(target, logits.dtype)
+        return (functional.cross_entropy(logits, wanted) + functional.cross_entropy(logits.T, wanted)) / 2
 
     def answer(self, output: torch.Tensor) -> torch.Tensor:
         """Return the vectors unchanged; evaluation compares them by cosine similarity."""
         return output
+
+
+def _shared_targets(target: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """Return (batch, batch) target probabilities, spread evenly over the windows of a row's stimulus; symmetric."""
+    _, stimulus = torch.unique(target, dim=0, return_inverse=True)
+    same = (stimulus[:, None] == stimulus[None, :]).to(dtype)
+    return same / same.sum(dim=1, keepdim=True)

@@ -24,13 +24,14 @@ __all__ = [
 
 MODES = ("epochs", "time")
 VARIANTS = ("nice", "alljoined")
-_CHUNK_VALUES = 1 << 18  # float64 values per intermediate array: 2 MiB stay in the cache
+_CHUNK_VALUES = 1 << 17  # float64 values per intermediate array, 1 MiB: what a core keeps in its cache
 
 
 def mean_shrinkage_covariance(samples: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Return the weighted mean of the shrinkage covariances of many small matrices.
+    """Return the weighted mean of the shrinkage covariances of many small matrices, without forming each of them.
 
-    Each matrix is standardised by column, its correlation shrunk by Ledoit and Wolf's rule, and scaled back.
+    Each matrix is standardised by column, its correlation shrunk by Ledoit and Wolf's rule, and scaled back. The mean
+    of the results is one weighted Gram matrix plus a diagonal, so the covariances themselves are never kept.
 
     Args:
         samples: (matrix, sample, channel).
@@ -48,57 +49,44 @@ def mean_shrinkage_covariance(samples: np.ndarray, weights: np.ndarray | None = 
     chunk = max(1, _CHUNK_VALUES // max(n_samples * n_channels, smaller * smaller))
     for start in range(0, n_matrices, chunk):
         part = slice(start, start + chunk)
-        block = np.asarray(samples[part], dtype=np.float64)
-        centred = block - block.mean(axis=1, keepdims=True)
-        total += _wide_sum(centred, share[part]) if n_samples < n_channels else _tall_sum(centred, share[part])
+        total += _weighted_sum(np.asarray(samples[part], dtype=np.float64), share[part])
     return total
 
 
-def _tall_sum(centred: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sum matrices with at least as many samples as channels: their covariances are formed and weighted."""
-    covariance = centred.swapaxes(1, 2) @ centred / centred.shape[1]
-    variance = np.diagonal(covariance, axis1=1, axis2=2)
-    inverse = np.divide(1.0, variance, out=np.zeros_like(variance), where=variance > 0)
-    square = ((covariance**2 @ inverse[:, :, None])[:, :, 0] * inverse).sum(axis=1)
-    lengths = (centred**2 @ inverse[:, :, None])[:, :, 0]
-    shrinkage, diagonal = _shrinkage(square, lengths, variance)
-    total = np.tensordot(weights * (1 - shrinkage), covariance, axes=1)
-    return total + np.diag((weights * shrinkage) @ diagonal)
+def _weighted_sum(samples: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted sum of the shrinkage covariances of (matrix, sample, channel)."""
+    n_samples, n_channels = samples.shape[1:]
+    centred = samples - samples.mean(axis=1, keepdims=True)
+    squared = centred**2
+    variance = squared.mean(axis=1)
+    inverse = 1 / np.sqrt(np.where(variance > 0, variance, 1.0))
+    energy = (squared @ (inverse**2)[:, :, None])[:, :, 0]  # of each standardised sample, over channels
+    covariances = None
+    if n_samples >= n_channels:
+        covariances = centred.swapaxes(1, 2) @ centred / n_samples
+        square = ((covariances * inverse[:, :, None] * inverse[:, None, :]) ** 2).sum(axis=(1, 2))
+    else:  # the Gram matrix over samples is the smaller one, and has the same norm
+        standard = centred * inverse[:, None]
+        square = ((standard @ standard.swapaxes(1, 2)) ** 2).sum(axis=(1, 2)) / n_samples**2
+    mean_variance = energy.sum(axis=1) / (n_samples * n_channels)
+    shrinkage = _shrinkage(square, (energy**2).sum(axis=1) / n_samples, mean_variance, n_samples, n_channels)
+    kept = weights * (1 - shrinkage)
+    diagonal = ((weights * shrinkage * mean_variance)[:, None] / inverse**2).sum(axis=0)
+    if covariances is not None:
+        return np.tensordot(kept, covariances, axes=1) + np.diag(diagonal)
+    flat = (centred * np.sqrt(kept / n_samples)[:, None, None]).reshape(-1, n_channels)
+    return flat.T @ flat + np.diag(diagonal)
 
 
-def _wide_sum(centred: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Sum matrices with fewer samples than channels: only their small Gram matrices over samples are formed."""
-    n_samples, n_channels = centred.shape[1:]
-    variance = (centred**2).mean(axis=1)
-    standard = centred / np.sqrt(np.where(variance > 0, variance, 1.0))[:, None]
-    gram = standard @ standard.swapaxes(1, 2)
-    square = (gram**2).sum(axis=(1, 2)) / n_samples**2
-    shrinkage, diagonal = _shrinkage(square, np.diagonal(gram, axis1=1, axis2=2), variance)
-    flat = (centred * np.sqrt(weights * (1 - shrinkage) / n_samples)[:, None, None]).reshape(-1, n_channels)
-    return flat.T @ flat + np.diag((weights * shrinkage) @ diagonal)
-
-
-def _shrinkage(square: np.ndarray, lengths: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return how far each correlation is shrunk, and the diagonal towards which its covariance goes.
-
-    Args:
-        square: (matrix,) sum of the squared correlations.
-        lengths: (matrix, sample) squared length of each standardised sample.
-        variance: (matrix, channel).
-
-    Returns:
-        (matrix,) in [0, 1] and (matrix, channel).
-    """
-    n_samples, n_channels = lengths.shape[1], variance.shape[1]
-    mean_variance = lengths.sum(axis=1) / (n_samples * n_channels)
-    fourth = (lengths**2).sum(axis=1) / n_samples
+def _shrinkage(
+    square: np.ndarray, fourth: np.ndarray, mean_variance: np.ndarray, n_samples: int, n_channels: int
+) -> np.ndarray:
+    """Return Ledoit and Wolf's shrinkage from the squared norm and the fourth moment of standardised samples."""
     distance = square / n_channels - mean_variance**2
-    noise = np.minimum((fourth - square) / (n_channels * n_samples), distance)
-    # Below the rounding of the terms it is the difference of, the noise is zero.
-    noise = np.where(noise > 1e-12 * np.maximum(fourth / n_samples, 1e-300) / n_channels, noise, 0.0)
-    shrinkage = np.divide(noise, distance, out=np.zeros_like(noise), where=distance > 0)
-    # A channel that never varies is standardised by one, so that shrinkage gives it the mean variance itself.
-    return shrinkage, mean_variance[:, None] * np.where(variance > 0, variance, 1.0)
+    noise = (fourth - square) / (n_channels * n_samples)
+    # A difference below the rounding of its terms is zero (two samples: exactly).
+    noise = np.where(noise > 1e-12 * fourth / (n_channels * n_samples), np.minimum(noise, distance), 0.0)
+    return np.divide(noise, distance, out=np.zeros_like(noise), where=distance > 0)
 
 
 def noise_covariance(
@@ -111,7 +99,7 @@ def noise_covariance(
         conditions: (trial,) what was shown.
         mode: "epochs": one covariance per trial, its samples are the time points. "time": one per time point, its
             samples are the repetitions of the condition.
-        centre_conditions: Subtract the mean over repetitions first (Alljoined); "time" does so by itself.
+        centre_conditions: Subtract the mean over repetitions first (Alljoined).
 
     Returns:
         (channel, channel) float64.
@@ -130,52 +118,54 @@ def noise_covariance(
             "Noise normalisation in time mode, or of variant alljoined, needs repeated stimuli; none is repeated. "
             "Use mode: epochs with variant: nice."
         )
-    if mode == "time":
-        return _covariance_over_repetitions(trials, codes, counts)
-    weights = 1 / (counts[codes] * len(counts))
-    if not centre_conditions:
-        return mean_shrinkage_covariance(trials.swapaxes(1, 2), weights)
+    if mode == "epochs":
+        weights = 1 / (counts[codes] * len(counts))
+        order = np.argsort(codes, kind="stable")
+        chunks = _epoch_chunks(trials, codes, order, centre_conditions)
+        return sum(
+            (mean_shrinkage_covariance(part, weights[rows]) for rows, part in chunks),
+            start=np.zeros((trials.shape[1],) * 2),
+        )
     total = np.zeros((trials.shape[1],) * 2)
-    for rows, part in _centred_chunks(trials, codes):
-        total += mean_shrinkage_covariance(part.swapaxes(1, 2), weights[rows])
-    return total
-
-
-def _covariance_over_repetitions(trials: np.ndarray, codes: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    n_channels, n_times = trials.shape[1:]
     order = np.argsort(codes, kind="stable")
     starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    weight = 1 / (len(counts) * n_times)
-    total = np.zeros((n_channels, n_channels))
-    for count in np.unique(counts[counts > 1]):  # conditions with equally many repetitions are one array
-        rows = order[starts[counts == count][:, None] + np.arange(count)]
-        size = max(1, _CHUNK_VALUES // (count * n_channels * n_times))
-        for start in range(0, len(rows), size):
-            block = np.asarray(trials[rows[start : start + size]], dtype=np.float64)
-            if count == 2:
-                # Two standardised samples are +-1: nothing is shrunk, and half their difference is the covariance.
-                half = (block[:, 0] - block[:, 1]) / 2
-                total += weight * (half @ half.swapaxes(1, 2)).sum(axis=0)
-            else:
-                samples = block.transpose(0, 3, 1, 2).reshape(-1, count, n_channels)
-                total += mean_shrinkage_covariance(samples, np.full(len(samples), weight))
+    for count in np.unique(counts):  # conditions with equally many repetitions are one array
+        members = np.flatnonzero(counts == count)
+        rows = order[starts[members][:, None] + np.arange(count)]
+        for part in _condition_chunks(rows, trials):
+            block = trials[part].transpose(0, 3, 1, 2).reshape(-1, count, trials.shape[1])
+            weight = np.full(len(block), 1 / (len(counts) * trials.shape[2]))
+            total += mean_shrinkage_covariance(block, weight)
     return total
 
 
-def _centred_chunks(trials: np.ndarray, codes: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield rows and their trials less the mean of their condition, whole conditions together."""
-    order = np.argsort(codes, kind="stable")
-    edges = np.append(np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0]), len(order))
+def _epoch_chunks(
+    trials: np.ndarray, codes: np.ndarray, order: np.ndarray, centre: bool
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield trials as (trial, time, channel), whole conditions together."""
     size = max(1, _CHUNK_VALUES // (trials.shape[1] * trials.shape[2]))
-    first = 0
-    while first < len(edges) - 1:
-        last = max(first + 1, int(np.searchsorted(edges, edges[first] + size, side="right")) - 1)
-        rows = order[edges[first] : edges[last]]
+    edges = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])
+    start = 0
+    while start < len(order):
+        later = edges[edges > start]
+        fitting = later[later <= start + size]
+        stop = int(fitting[-1]) if len(fitting) else (int(later[0]) if len(later) else len(order))
+        stop = len(order) if len(order) - start <= size else stop
+        rows = order[start:stop]
         part = np.asarray(trials[rows], dtype=np.float64)
-        sizes = np.diff(edges[first : last + 1])
-        means = np.add.reduceat(part, edges[first:last] - edges[first], axis=0) / sizes[:, None, None]
-        yield rows, part - np.repeat(means, sizes, axis=0)
-        first = last
+        if centre:
+            firsts = np.flatnonzero(np.r_[True, np.diff(codes[rows]) > 0])
+            sizes = np.diff(np.append(firsts, len(rows)))
+            means = np.add.reduceat(part, firsts, axis=0) / sizes[:, None, None]
+            part = part - np.repeat(means, sizes, axis=0)
+        yield rows, part.swapaxes(1, 2)
+        start = stop
+
+
+def _condition_chunks(rows: np.ndarray, trials: np.ndarray) -> Iterator[np.ndarray]:
+    size = max(1, _CHUNK_VALUES // (rows.shape[1] * trials.shape[1] * trials.shape[2]))
+    for start in range(0, len(rows), size):
+        yield rows[start : start + size]
 
 
 def inverse_square_root(covariance: np.ndarray) -> np.ndarray:

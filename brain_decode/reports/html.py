@@ -3,25 +3,38 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
 import yaml
+from markupsafe import Markup
 
-from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.core.errors import ConfigError, DataError, StorageError
 from brain_decode.core.files import write_atomically
 from brain_decode.evaluation.predictions import read_predictions
-from brain_decode.reports import figures
-from brain_decode.reports.sentences import METRIC_NAMES, headline, headline_metric, method_sentences, number, scored
+from brain_decode.reports import score_figures, signal_figures
+from brain_decode.reports.methods import method_sentences, protocol_name, quantity
+from brain_decode.reports.sentences import (
+    headline,
+    headline_metric,
+    metric_meaning,
+    metric_name,
+    number,
+    p_value,
+    scored,
+)
 
 __all__ = ["write_report"]
 
-_TEMPLATE = Path(__file__).with_name("report.html.j2")
+_TEMPLATE = "report.html.j2"
 _NEEDED = ("metrics.json", "predictions.parquet", "receipt.json", "report_data.json", "config.yaml")
-_MOST_GROUPS = 40  # more bars than this are not read on one page
+_METRIC_KEYS = ("metrics", "decoder", "task")
+_COMPARED = ("auc", "balanced_accuracy", "accuracy", "ece", "pearson", "r2", "top1", "top5", "2_way")
+_RECORDING = ("dataset", "subject", "session", "task", "run")
+_MOST_ROWS = 40  # of a table on the page; the rest is counted
 
 
 def write_report(folder: Path) -> Path:
@@ -30,14 +43,28 @@ def write_report(folder: Path) -> Path:
     Raises:
         ConfigError: Not a run folder.
         DataError: A file of it that is missing or damaged.
+        StorageError: The page cannot be written.
     """
-    run = _read_run(Path(folder))
+    folder = Path(folder)
+    run = _read_run(folder)
+    try:
+        context = _context(run)
+    except (KeyError, TypeError, IndexError, ValueError) as error:
+        raise DataError(
+            f"The files of '{folder}' do not hold what a report needs ({type(error).__name__}: {error}). "
+            "Run the command again."
+        ) from error
+    page = _environment().get_template(_TEMPLATE).render(context)
+    return write_atomically(folder / "report.html", page.encode("utf-8", "replace"))
+
+
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATE.parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "scored": scored}
-    page = environment.get_template(_TEMPLATE.name).render(_context(run))
-    return write_atomically(Path(folder) / "report.html", page)
+    words = (number, scored, p_value, metric_name, metric_meaning, protocol_name, quantity)
+    environment.filters |= {word.__name__: word for word in words}
+    return environment
 
 
 def _read_run(folder: Path) -> dict[str, Any]:
@@ -45,79 +72,129 @@ def _read_run(folder: Path) -> dict[str, Any]:
         raise ConfigError(f"'{folder}' is not a finished run: it has no metrics.json. Give run= the folder of a run.")
     missing = [name for name in _NEEDED if not (folder / name).is_file()]
     if missing:
-        raise DataError(f"'{folder}' lacks {', '.join(missing)}; run the command again.")
+        raise DataError(f"'{folder}' lacks {', '.join(missing)}. Run the command again.")
+    run: dict[str, Any] = {name: _read_mapping(folder / name) for name in _NEEDED if not name.endswith(".parquet")}
+    absent = [key for key in _METRIC_KEYS if not run["metrics.json"].get(key)]
+    if absent:
+        raise DataError(f"'{folder / 'metrics.json'}' lacks {', '.join(absent)}. Run the command again.")
     try:
-        loaded: dict[str, Any] = {
-            name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
-            for name in ("metrics", "receipt", "report_data")
-        }
-        loaded["config"] = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")) or {}
+        run["predictions"] = read_predictions(folder / "predictions.parquet")
+    except StorageError as error:
+        raise DataError(str(error)) from error
+    return run
+
+
+def _read_mapping(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text) or {}
     except (json.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"A file of '{folder}' is damaged: {error}. Run the command again.") from error
-    loaded["predictions"] = read_predictions(folder / "predictions.parquet")
-    return loaded
+        raise DataError(f"'{path}' is damaged: {error}. Run the command again.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"'{path}' must hold a mapping; it holds a {type(content).__name__}. Run the command again.")
+    return content
 
 
 def _context(run: Mapping[str, Any]) -> dict[str, Any]:
-    metrics, data, predictions = run["metrics"], run["report_data"], run["predictions"]
-    own = predictions[predictions["decoder"] == metrics["decoder"]]
+    metrics, data = run["metrics.json"], run["report_data.json"]
     name = headline_metric(metrics)
+    own = run["predictions"]
+    own = own[own["decoder"] == metrics["decoder"]]
     classes = (data.get("confusion") or {}).get("classes") or []
+    people, recordings = _count(own, _RECORDING[:2]), _count(own, _RECORDING)
     return {
         "metrics": metrics,
         "data": data,
-        "receipt": run["receipt"],
-        "receipt_text": json.dumps(run["receipt"], indent=1, ensure_ascii=False),
-        "metric": METRIC_NAMES.get(name, name),
-        "metric_key": name,
-        "metric_names": METRIC_NAMES,
-        "headline": headline(metrics, classes, own["subject"].nunique(), _n_recordings(own)),
-        "methods": method_sentences(run["config"], metrics),
-        "figures": _figures(metrics, data, name),
-        "oracle": _oracle(metrics, name),
+        "receipt": run["receipt.json"],
+        "simulated": bool(data.get("simulated") or metrics.get("simulated")),
+        "key": name,
+        "headline": headline(metrics, classes, people, recordings),
+        "facts": _facts(metrics, data, own, name),
+        "decoders": _decoders(metrics, run["config.yaml"]),
+        "compared": [key for key in _COMPARED if key in metrics["metrics"]],
+        "oracle": _ceiling(metrics, data, name),
+        "methods": method_sentences(run["config.yaml"], metrics, run["receipt.json"]),
+        "figures": {key: Markup(svg) for key, svg in _figures(metrics, data, name).items() if svg is not None},
+        "most_rows": _MOST_ROWS,
     }
 
 
-def _n_recordings(own: pd.DataFrame) -> int:
-    return len(own[["dataset", "subject", "session", "task", "run"]].drop_duplicates())
+def _count(own: pd.DataFrame, columns: Sequence[str]) -> int:
+    return len(own[[column for column in columns if column in own]].drop_duplicates())
 
 
-def _oracle(metrics: Mapping[str, Any], name: str) -> float | None:
-    return (metrics.get("oracle") or {}).get(name)
+def _facts(metrics: Mapping[str, Any], data: Mapping[str, Any], own: pd.DataFrame, name: str) -> list[tuple[str, str]]:
+    """Return (what, how much) pairs that say what the score rests on."""
+    n = metrics["metrics"][name].get("n")
+    evoked = data.get("evoked") or {}
+    facts = [
+        ("people", str(_count(own, _RECORDING[:2]))),
+        ("recordings", str(_count(own, _RECORDING))),
+        ("scored answers" if metrics["task"] == "retrieval" else "scored windows", "–" if n is None else str(n)),
+    ]
+    if evoked.get("channels"):
+        facts.append(("channels", str(len(evoked["channels"]))))
+    if (data.get("ranks") or {}).get("gallery_size"):
+        facts.append(("candidates", str(data["ranks"]["gallery_size"])))
+    if metrics.get("folds"):
+        facts.append(("folds", str(len(metrics["folds"]))))
+    return facts
 
 
-def _figures(
-    metrics: Mapping[str, Any], data: Mapping[str, Any], name: str
-) -> dict[str, jinja2.utils.markupsafe.Markup]:
-    """Return the figures there is data for, as safe markup (matplotlib escapes the texts in them)."""
-    label = METRIC_NAMES.get(name, name)
-    chance = metrics["metrics"][name]["chance"]
-    decoders = {metrics["decoder"]: metrics["metrics"], **metrics["baselines"]}
+def _decoders(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the run's own decoder, then the others, each with the part it plays."""
+    candidates = config.get("candidates") or {}
+    rows = [{"name": metrics["decoder"], "part": "this run", "scores": metrics["metrics"], "is_own": True}]
+    for name, scores in (metrics.get("baselines") or {}).items():
+        part = "candidate" if name in candidates else "baseline"
+        rows.append({"name": name, "part": part, "scores": scores, "is_own": False})
+    return rows
+
+
+def _ceiling(metrics: Mapping[str, Any], data: Mapping[str, Any], name: str) -> float | None:
+    value = (metrics.get("oracle") or data.get("oracle") or {}).get(name)
+    return value["value"] if isinstance(value, Mapping) else value
+
+
+def _figures(metrics: Mapping[str, Any], data: Mapping[str, Any], name: str) -> dict[str, str | None]:
+    """Return the figures there is data for, as SVG (matplotlib escapes the texts in them)."""
+    label, chance = metric_name(name), metrics["metrics"][name].get("chance")
+    decoders = {metrics["decoder"]: metrics["metrics"], **(metrics.get("baselines") or {})}
     rows = [{"name": decoder, **scores[name]} for decoder, scores in decoders.items() if name in scores]
-    makers: dict[str, Callable[[], str | None]] = {"forest": lambda: figures.forest_figure(rows, label, chance)}
+    drawn = {"forest": score_figures.forest_figure(rows, label, chance, _ceiling(metrics, data, name))}
     for level in ("subject", "run"):
-        chosen = [group for group in data.get("groups") or [] if group["level"] == level and group["metrics"]]
-        if 1 < len(chosen) <= _MOST_GROUPS:
-            makers[level] = _group_maker(chosen, name, chance)
-    if data.get("confusion"):
-        confusion = data["confusion"]
-        makers["confusion"] = lambda: figures.confusion_figure(confusion["classes"], confusion["counts"])
-    if data.get("calibration"):
-        makers["calibration"] = lambda: figures.calibration_figure(data["calibration"]["bins"])
-    if data.get("ranks"):
-        makers["ranks"] = lambda: figures.ranks_figure(data["ranks"]["ranks"], data["ranks"]["gallery_size"])
+        groups = [group for group in data.get("groups") or [] if group["level"] == level]
+        groups = [group for group in groups if name in (group.get("metrics") or {})]
+        if len(groups) > 1:
+            drawn[level] = score_figures.groups_figure(groups, name, label, chance)
+    return drawn | _score_figures(data, chance) | _signal_figures(data.get("evoked") or {})
+
+
+def _score_figures(data: Mapping[str, Any], chance: float | None) -> dict[str, str | None]:
+    drawn: dict[str, str | None] = {}
+    confusion, calibration, ranks = (data.get(key) or {} for key in ("confusion", "calibration", "ranks"))
+    if confusion.get("classes"):
+        drawn["confusion"] = score_figures.confusion_figure(confusion["classes"], confusion["counts"])
+    if calibration.get("bins"):
+        drawn["calibration"] = score_figures.calibration_figure(calibration["bins"])
+    if ranks.get("ranks"):
+        drawn["ranks"] = score_figures.ranks_figure(ranks["ranks"], int(ranks["gallery_size"]))
     if len(data.get("k_way") or []) > 1:
-        makers["k_way"] = lambda: figures.k_way_figure(data["k_way"])
+        drawn["k_way"] = score_figures.k_way_figure(data["k_way"])
     if len(data.get("repetitions") or []) > 1:
-        makers["repetitions"] = lambda: figures.repetitions_figure(data["repetitions"], chance)
+        drawn["repetitions"] = score_figures.repetitions_figure(data["repetitions"], chance)
     if data.get("learning_curves"):
-        makers["learning"] = lambda: figures.learning_figure(data["learning_curves"])
-    if data.get("evoked"):
-        makers["evoked"] = lambda: figures.evoked_figure(data["evoked"])
-        makers["topography"] = lambda: figures.topography_figure(data["evoked"])
-    drawn = {key: make() for key, make in makers.items()}
-    return {key: jinja2.utils.markupsafe.Markup(svg) for key, svg in drawn.items() if svg is not None}
+        drawn["learning"] = score_figures.learning_figure(data["learning_curves"])
+    return drawn
 
 
-def _group_maker(groups: list[dict[str, Any]], name: str, chance: float | None) -> Callable[[], str]:
-    return lambda: figures.groups_figure(groups, name, METRIC_NAMES.get(name, name), chance)
+def _signal_figures(evoked: Mapping[str, Any]) -> dict[str, str | None]:
+    if not evoked.get("channels") or not evoked.get("times_s"):
+        return {}
+    drawn = {
+        "evoked": signal_figures.evoked_figure(evoked),
+        "separability": signal_figures.separability_figure(evoked),
+    }
+    if signal_figures.has_map(evoked):
+        drawn["topography"] = signal_figures.topography_figure(evoked)
+    return drawn

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-__all__ = ["METRIC_NAMES", "headline", "headline_metric", "method_sentences", "number", "scored"]
+from brain_decode.core.errors import DataError
+
+__all__ = [
+    "METRIC_MEANINGS",
+    "METRIC_NAMES",
+    "headline",
+    "headline_metric",
+    "metric_meaning",
+    "metric_name",
+    "number",
+    "p_value",
+    "scored",
+]
 
 METRIC_NAMES = {
     "auc": "AUC",
@@ -17,16 +29,53 @@ METRIC_NAMES = {
     "top1": "top-1",
     "top5": "top-5",
 }
-_HEADLINE = {"classification": ("auc", "balanced_accuracy"), "regression": ("pearson",), "retrieval": ("top1",)}
+METRIC_MEANINGS = {
+    "auc": "how often a window of one class is scored above a window of another: 1 is perfect, 0.5 is guessing",
+    "balanced_accuracy": "share of correct answers, averaged over the classes",
+    "accuracy": "share of correct answers",
+    "ece": "mean distance between stated probability and share correct: 0 is best",
+    "pearson": "correlation of the predicted with the true value: 1 is perfect, 0 is guessing",
+    "r2": "share of the variance that is predicted: below 0 is worse than always answering the mean",
+    "top1": "share of answers in which the true candidate comes first in the gallery",
+    "top5": "share of answers in which the true candidate is among the first five of the gallery",
+}
+_HEADLINE = {
+    "classification": ("auc", "balanced_accuracy", "accuracy"),
+    "regression": ("pearson", "r2"),
+    "retrieval": ("top1", "top5"),
+}
+_TWO_CLASS_CHANCE = 0.45  # chance of balanced accuracy below this means more than two classes
+_LEVEL = 0.05
 
 
 def headline_metric(metrics: Mapping[str, Any]) -> str:
-    """Return the metric a run is summarised by: AUC for two classes, balanced accuracy for more, r, or top-1."""
-    candidates = _HEADLINE.get(str(metrics["task"]), ())
-    probabilities = metrics["metrics"].get("balanced_accuracy", {}).get("chance")
-    if metrics["task"] == "classification" and probabilities is not None and probabilities < 0.45:
+    """Return the metric a run is summarised by: AUC for two classes, balanced accuracy for more, r, or top-1.
+
+    Raises:
+        DataError: The run has no scores.
+    """
+    scores = metrics["metrics"]
+    if not scores:
+        raise DataError("metrics.json holds no scores of the run's decoder. Run the command again.")
+    chance = (scores.get("balanced_accuracy") or {}).get("chance")
+    if metrics["task"] == "classification" and chance is not None and chance < _TWO_CLASS_CHANCE:
         return "balanced_accuracy"
-    return next((name for name in candidates if name in metrics["metrics"]), next(iter(metrics["metrics"])))
+    candidates = _HEADLINE.get(str(metrics["task"]), ())
+    return next((name for name in candidates if name in scores), str(next(iter(scores))))
+
+
+def metric_name(key: str) -> str:
+    """Return what a metric key is called in text: `2_way` becomes `2-way`."""
+    if key.endswith("_way"):
+        return key.replace("_", "-")
+    return METRIC_NAMES.get(key, key.replace("_", " "))
+
+
+def metric_meaning(key: str) -> str:
+    """Return one clause that explains a metric, or an empty string."""
+    if key.endswith("_way"):
+        return f"chance of picking the true candidate among {key.removesuffix('_way')} drawn at random"
+    return METRIC_MEANINGS.get(key, "")
 
 
 def number(value: Any, digits: int = 3) -> str:
@@ -52,49 +101,36 @@ def headline(metrics: Mapping[str, Any], classes: Sequence[str], n_people: int, 
     """Return one sentence a person who did not run it can take home."""
     name = headline_metric(metrics)
     entry = metrics["metrics"][name]
-    low = (entry.get("ci95") or [None])[0]
-    found = low is not None and entry["chance"] is not None and low > entry["chance"]
-    what = _what(metrics, classes, name, found=found)
-    chance = "" if entry["chance"] is None else f"guessing gives {number(entry['chance'])}; "
+    parts = [f"{_verdict(metrics, classes, entry)} {metric_name(name)} {scored(entry)}"]
+    if entry.get("chance") is not None:
+        parts.append(f"guessing gives {number(entry['chance'])}")
+    parts.append(p_value(entry.get("p_permutation")))
     people = f"{n_people} {'person' if n_people == 1 else 'people'}"
-    runs = f"{n_runs} {'recording' if n_runs == 1 else 'recordings'}"
-    windows = f"{entry['n']} {'stimuli' if metrics['task'] == 'retrieval' else 'windows'}"
-    test = p_value(entry.get("p_permutation"))
-    return f"{what} {METRIC_NAMES.get(name, name)} {scored(entry)}; {chance}{test}; {windows}, {runs} of {people}."
+    parts.append(f"{n_runs} {'recording' if n_runs == 1 else 'recordings'} of {people}")
+    return f"{'; '.join(parts)}."
 
 
-def _what(metrics: Mapping[str, Any], classes: Sequence[str], name: str, *, found: bool) -> str:
-    if metrics["task"] == "retrieval":
-        return "The decoder finds the picture that was seen:" if found else "The decoder does not find the picture:"
-    if metrics["task"] == "regression":
-        return "The decoder follows the value:" if found else "The decoder does not follow the value:"
-    listed = " and ".join(map(str, classes)) if len(classes) == 2 else f"{len(classes)} classes"
-    return f"The decoder tells {listed} apart:" if found else f"The decoder does not tell {listed} apart:"
+def _verdict(metrics: Mapping[str, Any], classes: Sequence[str], entry: Mapping[str, Any]) -> str:
+    """Return "The decoder does it:" only when both the interval and the permutation test say so."""
+    low, high = entry.get("ci95") or (None, None)
+    chance, p = entry.get("chance"), entry.get("p_permutation")
+    does, infinitive = _ability(str(metrics["task"]), classes)
+    if chance is None or low is None or high is None:
+        return f"How well the decoder {does}:"
+    if low > chance and (p is None or p <= _LEVEL):
+        return f"The decoder {does}:"
+    if high < chance:
+        return f"The decoder is worse than guessing when it has to {infinitive}:"
+    return f"These recordings do not show that the decoder {does}:"
 
 
-def method_sentences(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
-    """Return the methods paragraph: data, protocol, preprocessing, decoder, statistics."""
-    window = config.get("window") or (config.get("datasets") or {}).get("window") or {}
-    sentences = [f"Data: {metrics['dataset']}{' (simulated)' if metrics.get('simulated') else ''}."]
-    if window.get("start_s") is not None:
-        sentences.append(f"Windows run from {window['start_s']:g} to {window['stop_s']:g} s around each event.")
-    steps = config.get("preprocessing") or {}
-    named = [_step(step) for key in ("signal_steps", "window_steps") for step in steps.get(key) or []]
-    sentences.append(f"Preprocessing: {', then '.join(named) if named else 'none'}.")
-    sentences.append(
-        f"Protocol: {str(metrics['protocol']).replace('_', ' ')}, {len(metrics['folds'])} "
-        f"{'fold' if len(metrics['folds']) == 1 else 'folds'}; whatever is fitted or chosen saw the training part "
-        "only, and each test part was opened once, after fitting."
-    )
-    if metrics["decoder"] == "nested_selection":
-        sentences.append("The decoder of each fold was chosen by validation inside that fold's training part.")
-    sentences.append(
-        f"Intervals are 95 % bootstraps over {metrics['cluster']}s; p permutes the truth within recordings with the "
-        "decoder fixed."
-    )
-    return sentences
-
-
-def _step(step: Mapping[str, Any]) -> str:
-    settings = ", ".join(f"{key} {value}" for key, value in (step.get("settings") or {}).items() if value is not None)
-    return f"{str(step['step']).replace('_', ' ')}{f' ({settings})' if settings else ''}"
+def _ability(task: str, classes: Sequence[str]) -> tuple[str, str]:
+    if task == "retrieval":
+        return "finds the picture that was seen", "find the picture that was seen"
+    if task == "regression":
+        return "follows the value", "follow the value"
+    if len(classes) == 2:
+        what = f"{classes[0]} and {classes[1]}"
+    else:
+        what = f"{len(classes)} classes" if classes else "the classes"
+    return f"tells {what} apart", f"tell {what} apart"

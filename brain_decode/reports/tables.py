@@ -7,57 +7,75 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brain_decode.core.errors import ConfigError
-from brain_decode.reports.sentences import METRIC_NAMES, headline_metric, number, scored
+from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.reports.methods import protocol_name
+from brain_decode.reports.sentences import headline_metric, metric_name, number, scored
 
 __all__ = ["results_table"]
 
-_HEADER = (
-    "| dataset | protocol | decoder | metric | value [95 % interval] | chance | p | n |",
-    "|---|---|---|---|---|---|---|---|",
-)
+_COLUMNS = ("dataset", "protocol", "decoder", "metric", "value [95 % interval]", "chance", "p", "n")
 _SHOWN = ("auc", "balanced_accuracy", "accuracy", "pearson", "top1", "top5")
 
 
-def results_table(folders: Sequence[Path]) -> str:
+def results_table(folders: Sequence[Path], floors: Mapping[str, Mapping[str, float]] | None = None) -> str:
     """Return a Markdown table of the decoders of these run folders, each run's own decoder in bold.
+
+    Args:
+        folders: Finished runs; each gives its own decoder's scores, then the main score of every other decoder.
+        floors: By dataset and metric key, what plain pipelines reached; adds a column.
 
     Raises:
         ConfigError: A folder that is not a finished run.
+        DataError: Scores that are damaged.
     """
-    lines = list(_HEADER)
+    columns = (*_COLUMNS, "floor") if floors else _COLUMNS
+    lines = [_line(columns), "|" + "---|" * len(columns)]
     for folder in folders:
-        path = Path(folder) / "metrics.json"
-        if not path.is_file():
-            raise ConfigError(f"'{folder}' is not a finished run: it has no metrics.json.")
-        lines += _rows(json.loads(path.read_text(encoding="utf-8")))
+        metrics = _read_metrics(Path(folder))
+        try:
+            lines += [_line(cells[: len(columns)]) for cells in _rows(metrics, floors or {})]
+        except (KeyError, TypeError) as error:
+            raise DataError(f"The scores of '{folder}' lack {error}. Run the command again.") from error
     return "\n".join(lines)
 
 
-def _rows(metrics: Mapping[str, Any]) -> list[str]:
-    name = headline_metric(metrics)
-    own = [
-        _row(metrics, metrics["decoder"], key, metrics["metrics"][key], bold=True) for key in _keys(metrics["metrics"])
-    ]
-    others = [_row(metrics, decoder, name, scores[name]) for decoder, scores in metrics["baselines"].items()]
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    path = folder / "metrics.json"
+    if not path.is_file():
+        raise ConfigError(f"'{folder}' is not a finished run: it has no metrics.json.")
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"'{path}' is damaged: {error}. Run the command again.") from error
+    return metrics
+
+
+def _rows(metrics: Mapping[str, Any], floors: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
+    main, scores = headline_metric(metrics), metrics["metrics"]
+    floor = floors.get(str(metrics["dataset"]), {})
+    own = [_row(metrics, metrics["decoder"], key, scores[key], floor.get(key)) for key in _SHOWN if key in scores]
+    baselines = metrics.get("baselines") or {}
+    others = [_row(metrics, name, main, entry[main]) for name, entry in baselines.items() if main in entry]
     return own + others
 
 
-def _keys(scores: Mapping[str, Any]) -> list[str]:
-    return [key for key in _SHOWN if key in scores]
-
-
-def _row(metrics: Mapping[str, Any], decoder: str, key: str, entry: Mapping[str, Any], *, bold: bool = False) -> str:
-    mark = "**" if bold else ""
-    dataset = f"{metrics['dataset']}{' (simulated)' if metrics.get('simulated') else ''}"
-    cells = (
-        dataset,
-        str(metrics["protocol"]).replace("_", " "),
+def _row(
+    metrics: Mapping[str, Any], decoder: str, key: str, entry: Mapping[str, Any], floor: float | None = None
+) -> list[str]:
+    mark = "**" if decoder == metrics["decoder"] else ""
+    return [
+        f"{metrics['dataset']}{' (simulated)' if metrics.get('simulated') else ''}",
+        protocol_name(metrics["protocol"]),
         f"{mark}{decoder}{mark}",
-        METRIC_NAMES.get(key, key),
+        metric_name(key),
         f"{mark}{scored(entry)}{mark}",
-        number(entry["chance"]),
-        number(entry["p_permutation"], 4),
-        str(entry["n"]),
-    )
-    return "| " + " | ".join(cells) + " |"
+        number(entry.get("chance")),
+        number(entry.get("p_permutation"), 4),
+        str(entry.get("n", "–")),
+        "" if floor is None else number(floor, 2),
+    ]
+
+
+def _line(cells: Sequence[str]) -> str:
+    """Return a row; a bar or a line break in a name would end its cell."""
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"

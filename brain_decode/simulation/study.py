@@ -20,6 +20,7 @@ from brain_decode.core.files import make_folder, storage_error, write_atomically
 from brain_decode.core.progress import track
 from brain_decode.simulation.oracle import write_oracle
 from brain_decode.simulation.pictures import PictureSet, draw_pictures
+from brain_decode.simulation.pixel_features import fit_reduction, pixel_features
 from brain_decode.simulation.recordings import (
     RESPONSE_S,
     Laboratory,
@@ -32,7 +33,6 @@ from brain_decode.simulation.recordings import (
 )
 from brain_decode.simulation.settings import SIMULATION_VERSION, StudySettings
 from brain_decode.simulation.ventral_stream import area_drive, time_courses
-from brain_decode.stimuli.pixel_features import fit_reduction, pixel_features
 
 __all__ = ["GROUND_TRUTH", "SETTINGS_FILE", "TASK", "make_study"]
 

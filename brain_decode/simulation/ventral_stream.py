@@ -9,7 +9,7 @@ import numpy as np
 
 from brain_decode.simulation.forward import BRAIN_RADIUS_M, HEAD_CENTRE_M
 from brain_decode.simulation.pictures import CATEGORIES, PictureSet
-from brain_decode.stimuli.pixel_features import fit_reduction
+from brain_decode.simulation.pixel_features import fit_reduction
 
 __all__ = ["AREAS", "Area", "Stream", "area_drive", "build_stream", "time_courses"]
 

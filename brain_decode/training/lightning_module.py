@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Protocol
 
 import lightning.pytorch as lightning
@@ -14,10 +15,11 @@ import numpy as np
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
-from brain_decode.core.errors import ConfigError, DataError, MissingExtra, unknown_option
+from brain_decode.core.errors import ConfigError, DataError, MissingExtra, SpecMismatch, unknown_option
 from brain_decode.core.progress import track
 from brain_decode.core.seeding import derived_seed, seed_everything
 from brain_decode.encoders.base import Encoder
@@ -27,6 +29,7 @@ from brain_decode.signals.batch import SignalBatch
 __all__ = ["BatchReader", "TrainerSettings", "TrainingResult", "fit_network"]
 
 _OPTIMIZER = {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 1e-2}
+_SMALLEST_SCALE = 1e-2  # EEGNet falls from 1.0 to 0.8 accuracy at 1e-3 of unit scale, and to chance in volts
 _CHATTY = ("lightning.pytorch", "lightning.fabric")
 
 Batch = tuple[SignalBatch, torch.Tensor]
@@ -106,6 +109,7 @@ def fit_network(
     trainer: Mapping[str, Any],
     optimizer: Mapping[str, Any],
     seed: int,
+    checkpoint_folder: Path | None = None,
 ) -> TrainingResult:
     """Train encoder and head in place, keep the weights of the best epoch and calibrate the head where it can be.
 
@@ -118,23 +122,26 @@ def fit_network(
         trainer: Settings of `TrainerSettings`; defaults where absent.
         optimizer: `_target_` and settings of a torch optimiser; AdamW where empty.
         seed: Decides order and dropout: the same seed gives the same weights on the same machine (CPU).
+        checkpoint_folder: Where the state of training is kept after every epoch (`last.ckpt`), and resumed from where
+            there is one; a resumed run ends with the bits of an unbroken one. None keeps nothing.
 
     Raises:
         ConfigError: Unknown settings, an optimiser that cannot be built, or a device that is not there.
         DataError: Nothing to train on, or a loss that is not finite.
+        SpecMismatch: Windows in volts or tesla, far below the unit scale that networks learn at.
     """
     settings = TrainerSettings.from_mapping(trainer)
     if not len(train_positions):
         raise DataError("A network needs training windows; there are none. Choose another split=.")
     seed_everything(seed)
-    module = _Network(encoder, head, optimizer)
+    if head.needs_training_targets:
+        head.learn_targets(_targets(reader, train_positions, settings.batch_size))
+    module = _Network(encoder, head, optimizer, seed)
     best = _BestEpoch(settings)
-    train = _Batches(reader, train_positions, settings.batch_size, np.random.default_rng(derived_seed(seed, "order")))
-    validation = (
-        _Batches(reader, validation_positions, settings.batch_size, None) if len(validation_positions) else None
-    )
+    train = _loader(reader, train_positions, settings.batch_size, seed)
+    validation = _loader(reader, validation_positions, settings.batch_size, None) if len(validation_positions) else None
     with _quiet():
-        _run(_lightning_trainer(settings, best), module, train, validation)
+        _run(_lightning_trainer(settings, best, checkpoint_folder), module, train, validation, checkpoint_folder)
     module.cpu()
     best.restore(module)
     module.eval()
@@ -143,27 +150,68 @@ def fit_network(
     return TrainingResult(best.curves, best.epoch)
 
 
-class _Batches(IterableDataset[Batch]):
-    """Whole batches by position: shuffled anew at every pass where there is a generator, else in order."""
+class _Windows(Dataset[Batch]):
+    """Whole batches by position: the store gathers them in one indexing operation."""
 
-    def __init__(
-        self, reader: BatchReader, positions: np.ndarray, batch_size: int, rng: np.random.Generator | None
-    ) -> None:
-        self.reader, self.positions, self.rng = reader, np.asarray(positions), rng
-        self.n_batches = -(-len(self.positions) // batch_size)
+    def __init__(self, reader: BatchReader, positions: np.ndarray) -> None:
+        self.reader, self.positions = reader, np.asarray(positions)
 
-    def __iter__(self) -> Iterator[Batch]:
-        order = self.positions if self.rng is None else self.rng.permutation(self.positions)
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch:
+        return self.reader.batch(self.positions[np.asarray(indices, dtype=int)])
+
+
+class _EpochBatches(Sampler[list[int]]):
+    """Batches of equal size, give or take one; shuffled by seed and epoch alone, so that a resumed run sees the same.
+
+    Without a seed they follow the order of the windows.
+    """
+
+    def __init__(self, n_windows: int, batch_size: int, seed: int | None) -> None:
+        self.n_windows, self.seed, self.epoch = n_windows, seed, 0
+        self.n_batches = -(-n_windows // batch_size)
+
+    @property
+    def sampler(self) -> _EpochBatches:
+        """Itself: where Lightning looks for `set_epoch`."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the order of this epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.n_batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = np.arange(self.n_windows)
+        if self.seed is not None:
+            order = np.random.default_rng(derived_seed(self.seed, "order", self.epoch)).permutation(order)
         for part in np.array_split(order, self.n_batches):
-            yield self.reader.batch(part)
+            yield part.tolist()
+
+
+def _loader(reader: BatchReader, positions: np.ndarray, batch_size: int, seed: int | None) -> DataLoader[Batch]:
+    """Return a loader that reads in this process, which beats workers on a memory map."""
+    batches = _EpochBatches(len(positions), batch_size, seed)
+    return DataLoader(_Windows(reader, positions), batch_sampler=batches, collate_fn=_as_read)
+
+
+def _as_read(batch: Any) -> Any:
+    return batch
 
 
 class _Network(lightning.LightningModule):
     """Encoder, head and their loss."""
 
-    def __init__(self, encoder: Encoder, head: Head, optimizer: Mapping[str, Any]) -> None:
+    def __init__(self, encoder: Encoder, head: Head, optimizer: Mapping[str, Any], seed: int) -> None:
         super().__init__()
-        self.encoder, self.head = encoder, head
+        self.encoder, self.head, self.seed = encoder, head, seed
         self.optimizer_settings = dict(optimizer) or dict(_OPTIMIZER)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -184,6 +232,22 @@ class _Network(lightning.LightningModule):
         """Return windows and targets on the device."""
         signal, target = batch
         return signal.to(device), target.to(device)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Limit the norm of the gradient; Lightning's own refuses fused optimisers under bf16-mixed, needlessly."""
+        if gradient_clip_val:
+            torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed dropout by the step, so that it does not depend on what was drawn before a run was resumed."""
+        if self.trainer.global_step == 0:
+            _require_scale(batch[0])
+        torch.manual_seed(derived_seed(self.seed, "step", self.trainer.global_step))
 
     def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the loss of one batch."""
@@ -238,6 +302,15 @@ class _BestEpoch(lightning.Callback):
         if point["validation_loss"] is not None and point["epoch"] - self.epoch >= self.patience:
             trainer.should_stop = True
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps: tensors and plain values."""
+        return {"curves": self.curves, "epoch": self.epoch, "lowest": self.lowest, "state": self.state}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self.curves, self.epoch = list(state_dict["curves"]), state_dict["epoch"]
+        self.lowest, self.state = state_dict["lowest"], state_dict["state"]
+
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Close the progress bar."""
         self.bar.close()  # type: ignore[attr-defined]
@@ -271,7 +344,27 @@ class _BestEpoch(lightning.Callback):
             )
 
 
-def _lightning_trainer(settings: TrainerSettings, best: _BestEpoch) -> lightning.Trainer:
+def _require_scale(windows: SignalBatch) -> None:
+    """Refuse windows so small that the epsilon of the norms swamps them: decoders then stay at chance, silently."""
+    scale = float(windows.signal.std(correction=0))
+    if 0 < scale < _SMALLEST_SCALE:
+        raise SpecMismatch(
+            f"Networks learn from windows of about unit scale; these have a standard deviation of {scale:.2g}. Add a "
+            "step that scales them: preprocessing=network does, for example."
+        )
+
+
+def _targets(reader: BatchReader, positions: np.ndarray, batch_size: int) -> torch.Tensor:
+    parts = np.array_split(np.asarray(positions), -(-len(positions) // batch_size))
+    return torch.cat([reader.batch(part)[1] for part in parts])
+
+
+def _lightning_trainer(settings: TrainerSettings, best: _BestEpoch, folder: Path | None) -> lightning.Trainer:
+    callbacks: list[lightning.Callback] = [best]
+    if folder is not None:
+        callbacks.append(
+            ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+        )
     try:
         return lightning.Trainer(
             max_epochs=settings.max_epochs,
@@ -280,12 +373,13 @@ def _lightning_trainer(settings: TrainerSettings, best: _BestEpoch) -> lightning
             precision=settings.precision,  # type: ignore[arg-type]
             gradient_clip_val=settings.gradient_clip or None,
             logger=_logger(settings.logger_folder),
-            callbacks=[best],
-            enable_checkpointing=False,
+            callbacks=callbacks,
+            enable_checkpointing=folder is not None,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
+            use_distributed_sampler=False,
         )
     except (MisconfigurationException, ValueError) as error:
         raise ConfigError(f"The trainer settings cannot be used: {error}") from error
@@ -302,16 +396,23 @@ def _logger(folder: str | None) -> Any:
         ) from error
 
 
-def _run(trainer: lightning.Trainer, module: _Network, train: _Batches, validation: _Batches | None) -> None:
-    held_out = None if validation is None else DataLoader(validation, batch_size=None)
+def _run(
+    trainer: lightning.Trainer,
+    module: _Network,
+    train: DataLoader[Batch],
+    validation: DataLoader[Batch] | None,
+    folder: Path | None,
+) -> None:
+    last = None if folder is None else folder / "last.ckpt"
+    resumed = str(last) if last is not None and last.is_file() else None
     try:
-        trainer.fit(module, DataLoader(train, batch_size=None), held_out)
+        trainer.fit(module, train, validation, ckpt_path=resumed, weights_only=True)
     except SystemExit as error:  # Lightning turns Ctrl+C into an exit; the program above decides what it means
         raise KeyboardInterrupt from error
 
 
 @torch.no_grad()
-def _calibrate(encoder: Encoder, head: Head, validation: _Batches) -> None:
+def _calibrate(encoder: Encoder, head: Head, validation: DataLoader[Batch]) -> None:
     parts = [(head(encoder(signal)), target) for signal, target in validation]
     outputs, targets = zip(*parts, strict=True)
     head.calibrate(torch.cat(outputs), torch.cat(targets))  # type: ignore[operator]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from brain_decode.core.errors import ConfigError
+from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.encoders.base import BrainEmbedding
 from brain_decode.heads.classification import Classification
 from brain_decode.heads.regression import Regression
@@ -24,6 +24,25 @@ def test_class_weights_scale_the_loss_of_their_class():
     output, target = torch.tensor([[0.0, 0.0], [2.0, 0.0]]), torch.tensor([0, 1])
     expected = (1 * math.log(2) + 3 * math.log(1 + math.exp(2))) / 4
     assert float(head.loss(output, target)) == pytest.approx(expected)
+
+
+def test_balanced_weights_make_every_class_count_the_same():
+    head = Classification(4, CLASSES, class_weights="balanced")
+    target = torch.tensor([0] * 9 + [1] * 3)
+    head.learn_targets(target)
+    output = torch.tensor([[1.0, -1.0]]).repeat(12, 1)
+    single = functional.cross_entropy(output, target, reduction="none")
+    torch.testing.assert_close(head.loss(output, target), (single[:9].mean() + single[9:].mean()) / 2)
+
+
+def test_balanced_weights_need_every_class():
+    with pytest.raises(DataError, match=r"No training window of class \['b'\]"):
+        Classification(4, CLASSES, class_weights="balanced").learn_targets(torch.zeros(3))
+
+
+def test_weights_of_an_unknown_name_are_refused():
+    with pytest.raises(ConfigError, match=r"Unknown class weights 'balance'. Did you mean 'balanced'"):
+        Classification(4, CLASSES, class_weights="balance")
 
 
 def test_temperature_undoes_overconfidence_and_keeps_the_answer():
@@ -58,6 +77,20 @@ def test_regression_losses_are_those_of_their_names(loss: str, expected: float):
     assert float(head.loss(torch.tensor([[1.0], [3.0]]), torch.zeros(2))) == pytest.approx(expected)
 
 
+def test_regression_learns_in_standard_deviations_and_answers_in_the_unit_of_the_targets():
+    head = Regression(4, TargetSpec("regression", dim=2))
+    target = torch.tensor([[1.0, 100.0], [3.0, 300.0]])
+    head.learn_targets(target)
+    assert float(head.loss(torch.zeros(2, 2), target)) == pytest.approx(1.0)
+    torch.testing.assert_close(head.answer(torch.tensor([[-1.0, -1.0], [1.0, 1.0]])), target)
+
+
+def test_a_constant_target_keeps_its_scale():
+    head = Regression(4, TargetSpec("regression", dim=1))
+    head.learn_targets(torch.full((5,), 7.0))
+    assert float(head.answer(torch.zeros(1, 1))) == 7.0
+
+
 def test_an_unknown_loss_is_refused_with_the_closest_one():
     with pytest.raises(ConfigError, match=r"Unknown regression loss 'hubert'. Did you mean 'huber'"):
         Regression(4, TargetSpec("regression", dim=1), loss="hubert")
@@ -69,6 +102,13 @@ def test_contrastive_loss_is_the_mean_of_both_directions():
     logits = functional.normalize(brain, dim=1) @ functional.normalize(stimulus, dim=1).T / 0.07
     both = (-logits.log_softmax(1).diagonal().mean() - logits.log_softmax(0).diagonal().mean()) / 2
     torch.testing.assert_close(head.loss(brain, stimulus), both, rtol=1e-5, atol=0)
+
+
+def test_windows_of_one_stimulus_are_not_each_others_distractors():
+    head = Retrieval(4, FEATURES)
+    target = torch.eye(3)[[0, 0, 1, 1]]
+    # Both windows of a stimulus are right answers: what remains is the choice between two equal ones.
+    assert float(head.loss(target, target)) == pytest.approx(math.log(2), abs=1e-4)
 
 
 def test_only_a_learned_temperature_is_trained():

@@ -109,7 +109,7 @@ def test_a_score_at_chance_is_not_sold_as_a_finding(tmp_path: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text())
     metrics["metrics"]["auc"] = score(0.51)
     (folder / "metrics.json").write_text(json.dumps(metrics))
-    assert "The decoder does not tell face and house apart" in page(folder)
+    assert "These recordings do not show that the decoder tells face and house apart" in page(folder)
 
 
 def test_nothing_is_loaded_from_elsewhere(tmp_path: Path) -> None:

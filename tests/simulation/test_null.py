@@ -11,10 +11,10 @@ from scipy.stats import kstest, mannwhitneyu
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from brain_decode.simulation.pictures import draw_pictures
+from brain_decode.simulation.pixel_features import pixel_features
 from brain_decode.simulation.recordings import build_laboratory, build_participant, schedule, simulate_run
 from brain_decode.simulation.settings import StudySettings
 from brain_decode.simulation.ventral_stream import area_drive
-from brain_decode.stimuli.pixel_features import pixel_features
 
 Small = Callable[..., StudySettings]
 

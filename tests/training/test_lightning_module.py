@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from torch import nn
 
-from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.heads.classification import Classification
 from brain_decode.signals.batch import SignalBatch
@@ -92,6 +93,23 @@ def test_the_same_seed_gives_the_same_bits():
     assert all(torch.equal(states[0][1][name], states[1][1][name]) for name in states[0][1])
 
 
+def test_a_resumed_run_ends_with_the_bits_of_an_unbroken_one(tmp_path: Path):
+    states = []
+    for folder, stops in ((tmp_path / "unbroken", [6]), (tmp_path / "resumed", [3, 6])):
+        for max_epochs in stops:
+            (encoder, head), reader = network(), Reader(offset=0.3)
+            positions = np.arange(N_WINDOWS)
+            result = fit_network(
+                encoder, head, reader, positions[32:], positions[:32], optimizer=FAST, seed=5,
+                trainer=CPU | {"max_epochs": max_epochs, "patience": 6}, checkpoint_folder=folder,
+            )  # fmt: skip
+        trained = [positions for positions in reader.read if positions.min() >= 32]
+        assert len(trained) == 4 * (6 if stops == [6] else 3)  # only what was left to do
+        states.append((result, {**encoder.state_dict(), **head.state_dict()}))
+    assert states[0][0] == states[1][0]
+    assert all(torch.equal(states[0][1][name], states[1][1][name]) for name in states[0][1])
+
+
 def test_the_weights_of_the_best_epoch_are_restored():
     (encoder, head), reader = network(), Reader(offset=0.3)
     result = fit(encoder, head, reader, max_epochs=40, patience=40)
@@ -165,6 +183,20 @@ def test_mixed_precision_learns_too():
     assert encoder.layer.weight.dtype == torch.float32
 
 
+def test_the_shipped_bfloat16_trainer_and_optimiser_go_together(repository: Path):
+    (encoder, head), reader = network(), Reader()
+    trainer, optimizer = (
+        yaml.safe_load((repository / "conf" / name).read_text())
+        for name in ("trainer/cpu_bf16.yaml", "optimizer/adamw.yaml")
+    )
+    trainer["max_epochs"] = 2
+    positions = np.arange(N_WINDOWS)
+    result = fit_network(
+        encoder, head, reader, positions[32:], positions[:32], trainer=trainer, optimizer=optimizer, seed=5
+    )
+    assert len(result.curves) == 2
+
+
 def test_an_unknown_setting_is_refused_with_the_closest_one():
     with pytest.raises(ConfigError, match=r"Unknown trainer setting 'max_epoch'. Did you mean 'max_epochs'"):
         fit(*network(), Reader(), max_epoch=3)
@@ -193,3 +225,10 @@ def test_a_loss_that_is_not_finite_stops_training():
 def test_nothing_to_train_on_is_refused():
     with pytest.raises(DataError, match="needs training windows"):
         fit(*network(), Reader(), n_validation=N_WINDOWS)
+
+
+def test_windows_in_volts_are_refused_with_the_remedy():
+    reader = Reader()
+    reader.signal *= 1e-6
+    with pytest.raises(SpecMismatch, match=r"standard deviation of \d.*e-06. Add a step .* preprocessing=network"):
+        fit(*network(), reader)

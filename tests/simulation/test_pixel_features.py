@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brain_decode.core.errors import DataError
-from brain_decode.stimuli.pixel_features import fit_reduction, pixel_features
+from brain_decode.simulation.pixel_features import fit_reduction, pixel_features
 
 
 def stripes(*, vertical: bool) -> np.ndarray:
