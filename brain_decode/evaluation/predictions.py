@@ -11,16 +11,12 @@ import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import DataError, StorageError
-from brain_decode.evaluation.retrieval import GalleryKind
 
 __all__ = [
-    "classification_predictions",
     "dimension_columns",
     "probability_columns",
     "read_predictions",
-    "regression_predictions",
     "require_predictions",
-    "retrieval_predictions",
     "write_predictions",
 ]
 
@@ -36,85 +32,6 @@ def dimension_columns(frame: pd.DataFrame, name: str) -> list[str]:
         return [name]
     columns = [f"{name}_{index}" for index in range(sum(str(c).startswith(f"{name}_") for c in frame))]
     return [column for column in columns if column in frame]
-
-
-def classification_predictions(
-    table: pd.DataFrame, probabilities: np.ndarray, classes: Sequence[str], *, decoder: str, fold: str, split: str
-) -> pd.DataFrame:
-    """Return prediction rows of one decoder for these windows.
-
-    Args:
-        table: The scored rows of the window table.
-        probabilities: (n, n_classes).
-        classes: Labels in column order.
-        decoder: Its name in the report.
-        fold: Name of the fold.
-        split: Name of the split rule.
-
-    Raises:
-        DataError: Shapes that disagree, or probabilities that are missing.
-    """
-    probabilities = np.asarray(probabilities, dtype=float)
-    if probabilities.shape != (len(table), len(classes)):
-        raise DataError(
-            f"Decoder '{decoder}' gave probabilities {probabilities.shape} for {len(table)} windows of "
-            f"{len(classes)} classes."
-        )
-    frame = _described(table, decoder, fold, split)
-    frame["truth"] = frame["label"].astype(str)
-    frame["predicted"] = np.asarray(list(classes), dtype=object)[probabilities.argmax(axis=1)]
-    frame[probability_columns(classes)] = probabilities
-    require_predictions(frame, probability_columns(classes))
-    return frame
-
-
-def regression_predictions(
-    table: pd.DataFrame, truth: np.ndarray, predicted: np.ndarray, *, decoder: str, fold: str, split: str
-) -> pd.DataFrame:
-    """Return prediction rows of one decoder; truth and predicted are (n,) or (n, dim)."""
-    frame = _described(table, decoder, fold, split)
-    for name, values in (("truth", truth), ("predicted", predicted)):
-        values = np.asarray(values, dtype=float).reshape(len(table), -1)
-        names = [name] if values.shape[1] == 1 else [f"{name}_{index}" for index in range(values.shape[1])]
-        frame[names] = values
-    require_predictions(frame, [*dimension_columns(frame, "truth"), *dimension_columns(frame, "predicted")])
-    return frame
-
-
-def retrieval_predictions(
-    table: pd.DataFrame,
-    ranks: np.ndarray,
-    similarity: np.ndarray,
-    *,
-    gallery_kind: GalleryKind,
-    gallery_size: int,
-    decoder: str,
-    fold: str,
-    split: str,
-    n_repetitions: np.ndarray | int = 1,
-    predicted: Sequence[str] = (),
-) -> pd.DataFrame:
-    """Return prediction rows of one decoder.
-
-    Args:
-        table: The scored rows of the window table.
-        ranks: (n,) 0 = best.
-        similarity: (n,) similarity with the true candidate.
-        gallery_kind: Of the gallery.
-        gallery_size: Candidates.
-        decoder: Its name in the report.
-        fold: Name of the fold.
-        split: Name of the split rule.
-        n_repetitions: Windows averaged into each row.
-        predicted: Best candidate of each row.
-    """
-    frame = _described(table, decoder, fold, split)
-    frame["truth"] = frame["concept" if gallery_kind == "concept_centre" else "stimulus"].astype(str)
-    frame["predicted"] = list(predicted) if len(predicted) else ""
-    frame["rank"], frame["similarity"] = np.asarray(ranks, dtype=float), np.asarray(similarity, dtype=float)
-    frame["gallery"], frame["gallery_size"], frame["n_repetitions"] = gallery_kind, int(gallery_size), n_repetitions
-    require_predictions(frame, ["rank", "similarity"])
-    return frame
 
 
 def require_predictions(frame: pd.DataFrame, columns: Sequence[str]) -> None:
@@ -168,9 +85,3 @@ def read_predictions(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except (OSError, ValueError) as error:
         raise StorageError(f"Predictions cannot be read from {path}: {error}. Run the evaluation again.") from error
-
-
-def _described(table: pd.DataFrame, decoder: str, fold: str, split: str) -> pd.DataFrame:
-    frame = table.reset_index(drop=True).copy()
-    frame["decoder"], frame["fold"], frame["split"] = decoder, fold, split
-    return frame

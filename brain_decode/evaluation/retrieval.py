@@ -1,17 +1,16 @@
-"""Which of many candidates was seen: galleries, ranks, exact k-way expectations and repetition curves."""
+"""Which of many candidates was seen: galleries, ranks and exact k-way expectations."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from scipy.stats import hypergeom
 
 from brain_decode.core.errors import ConfigError, DataError, unknown_option
-from brain_decode.evaluation.statistics import Clusters, bootstrap_weights, interval, weighted_mean
 
 __all__ = [
     "REPETITION_COUNTS",
@@ -20,7 +19,6 @@ __all__ = [
     "all_ranks",
     "k_way_probability",
     "ranks_of_truth",
-    "repetition_curve",
     "similarities",
 ]
 
@@ -167,65 +165,6 @@ def k_way_probability(ranks: np.ndarray, gallery_size: int, k: int, *, top: int 
     ranks = np.asarray(ranks, dtype=float)
     sides = [hypergeom.cdf(top - 1, gallery_size - 1, side, k - 1) for side in (np.floor(ranks), np.ceil(ranks))]
     return 0.5 * (sides[0] + sides[1])
-
-
-def repetition_curve(
-    embeddings: np.ndarray,
-    stimuli: Sequence[str],
-    gallery: Gallery,
-    *,
-    subjects: Sequence[str] = (),
-    counts: Sequence[int] = REPETITION_COUNTS,
-    n_bootstrap: int = 2000,
-    seed: int = 0,
-) -> dict[str, Any]:
-    """Return accuracy against the number of repetitions averaged, and the single-trial score.
-
-    The first n repetitions of each stimulus, in the order of the rows, are averaged per subject. Counts go up to what
-    every stimulus has, so each point scores the same stimuli; that largest count is always a point. Intervals resample
-    stimuli.
-
-    Args:
-        embeddings: (n_windows, dim).
-        stimuli: Gallery id of each window.
-        gallery: Candidates.
-        subjects: Of each window; empty when there is one.
-        counts: Points of the curve.
-        n_bootstrap: Resamples.
-        seed: Of the resamples.
-
-    Returns:
-        {"curve": [{"n", "top1", "top5", "ci95", "ci95_top5"}], "single_trial": the same over every window alone}.
-    """
-    truth = gallery.positions(stimuli)
-    frame = pd.DataFrame({"truth": truth, "subject": list(subjects) or [""] * len(truth)})
-    grouped = frame.groupby(["subject", "truth"], sort=True)
-    group, place = grouped.ngroup().to_numpy(), grouped.cumcount().to_numpy()
-    sizes = np.bincount(group)
-    available = int(sizes.min())
-    group_truth = grouped["truth"].first().to_numpy()
-    points = sorted({count for count in counts if count <= available} | {available})
-    curve = []
-    for count in points:
-        chosen = place < count
-        sums = np.zeros((len(sizes), embeddings.shape[1]))
-        np.add.at(sums, group[chosen], np.asarray(embeddings, dtype=float)[chosen])
-        ranks = ranks_of_truth(similarities(sums / count, gallery), group_truth)
-        curve.append({"n": count} | _point(ranks, group_truth, n_bootstrap, seed))
-    single = ranks_of_truth(similarities(embeddings, gallery), truth)
-    return {"curve": curve, "single_trial": {"n": 1} | _point(single, truth, n_bootstrap, seed)}
-
-
-def _point(ranks: np.ndarray, stimuli: np.ndarray, n_bootstrap: int, seed: int) -> dict[str, Any]:
-    clusters = Clusters("stimulus", np.unique(stimuli, return_inverse=True)[1])
-    weights = bootstrap_weights(clusters, n_bootstrap, np.random.default_rng(seed))
-    first, fifth = (ranks < 1).astype(float), (ranks < 5).astype(float)
-    return {
-        "top1": float(first.mean()),
-        "top5": float(fifth.mean()),
-        "ci95": interval(weighted_mean(first, clusters, weights)),
-        "ci95_top5": interval(weighted_mean(fifth, clusters, weights)),
-    }
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -17,6 +17,7 @@ from brain_decode.datasets.entries import build_dataset
 from brain_decode.datasets.features import FeatureFile
 from brain_decode.datasets.simulated import SimulatedThings
 from brain_decode.datasets.window_table import build_window_table
+from brain_decode.evaluation.evidence import rejection_evidence
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.preprocessing.rejection import Rejection
 from brain_decode.signals.recording import Recording
@@ -190,18 +191,5 @@ def _reject(config: DictConfig, trials: Trials, preprocessing: Preprocessing) ->
         ]
     )
     trials.table["rejected"] = reasons
-    counts = trials.table.assign(is_rejected=reasons != "").groupby(["subject", "session", "task", "run"], sort=False)
-    per_run = [
-        {
-            "run": "_".join(str(part) for part in np.atleast_1d(np.array(key, dtype=object)) if part),
-            "n_rejected": int(group["is_rejected"].sum()),
-            "n": len(group),
-        }
-        for key, group in counts
-    ]
-    return {
-        "rule": dict(OmegaConf.to_container(rule, resolve=True)),  # type: ignore[arg-type]
-        "n_rejected": int((reasons != "").sum()),
-        "n_total": len(reasons),
-        "per_run": per_run,
-    }
+    written = ", ".join(f"{key} {value}" for key, value in rule.items() if value is not None)
+    return rejection_evidence(trials.table, rule=written)

@@ -14,7 +14,6 @@ from brain_decode.evaluation.retrieval import (
     all_ranks,
     k_way_probability,
     ranks_of_truth,
-    repetition_curve,
     similarities,
 )
 
@@ -105,36 +104,6 @@ def test_concept_centres_leave_out_what_was_shown() -> None:
     assert gallery.features.tolist() == [[2.0, 0.0], [0.0, 2.0]]
     with pytest.raises(DataError, match="Every image of concept 'dog' was shown"):
         Gallery.concept_centres(["c1", "d1"], ["cat", "dog"], features[:2], shown=["d1"])
-
-
-def test_averaging_repetitions_helps_and_stops_at_what_every_stimulus_has() -> None:
-    rng = np.random.default_rng(0)
-    gallery = Gallery(tuple(f"s{i:02d}" for i in range(40)), rng.normal(size=(40, 16)))
-    shown = np.tile(np.arange(40), 12)
-    embeddings = gallery.features[shown] + 3 * rng.normal(size=(480, 16))
-    result = repetition_curve(embeddings, [gallery.ids[i] for i in shown], gallery, n_bootstrap=200)
-    curve = result["curve"]
-    assert [point["n"] for point in curve] == [1, 2, 5, 10, 12]
-    assert curve[-1]["top1"] > curve[0]["top1"] + 0.2
-    assert all(point["ci95"][0] <= point["top1"] <= point["ci95"][1] for point in curve)
-    assert result["single_trial"]["top1"] == pytest.approx(curve[0]["top1"], abs=0.15)
-
-
-def test_the_first_repetitions_are_averaged_in_the_order_of_the_rows() -> None:
-    gallery = Gallery(("a", "b"), np.eye(2))
-    embeddings = np.array([[0, 1.0], [0, 1.0], [5.0, 0], [0, 1.0]])
-    result = repetition_curve(embeddings, ["a", "b", "a", "b"], gallery, n_bootstrap=10)
-    assert [(point["n"], point["top1"]) for point in result["curve"]] == [(1, 0.5), (2, 1.0)]
-    assert result["single_trial"]["top1"] == 0.75
-
-
-def test_repetitions_of_two_subjects_are_not_mixed() -> None:
-    gallery = Gallery(("a", "b"), np.eye(2))
-    embeddings = np.array([[1.0, 0], [0, 1], [0, 3], [3, 0]])
-    mixed = repetition_curve(embeddings, ["a", "b", "a", "b"], gallery, n_bootstrap=10)
-    apart = repetition_curve(embeddings, ["a", "b", "a", "b"], gallery, subjects=["1", "1", "2", "2"], n_bootstrap=10)
-    assert mixed["curve"][-1]["n"] == 2 and mixed["curve"][-1]["top1"] == 0.0
-    assert [(point["n"], point["top1"]) for point in apart["curve"]] == [(1, 0.5)]
 
 
 @pytest.mark.parity
