@@ -16,7 +16,7 @@ __all__ = ["DEBUG_VARIABLE", "main"]
 
 DEBUG_VARIABLE = "BRAIN_DECODE_DEBUG"
 _FAILED, _WRONG_USAGE, _INTERRUPTED = 1, 2, 130
-_STORAGE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_STORAGE_FAULTS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ENODEV, errno.ESTALE)
 _MULTIRUN = ("--multirun", "-m")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from brain_decode.core.errors import StorageError
-from brain_decode.core.files import make_folder, storage_error
+from brain_decode.core.files import make_folder, remove_abandoned, storage_error
 
 __all__ = ["LOCK_NAME", "new_folder_name", "open_run_folder", "require_free_folder"]
 
@@ -39,16 +39,19 @@ def open_run_folder(command: str, out: Path | None = None) -> Iterator[Path]:
         out: The folder; `runs/<command>/<date>_<time>` where None.
 
     Raises:
-        StorageError: The folder holds something else, a finished run, or a run that is still going.
+        StorageError: The folder holds something else, a finished run, or a run that is still going; or it was removed
+            while the run was writing into it.
     """
     folder = out if out is not None else new_folder_name(command)
     created = [place for place in (folder, *folder.parents) if not place.exists()]
     require_free_folder(folder, command)
     make_folder(folder)
     lock = _lock(folder, command)
+    remove_abandoned(folder)
     finished = False
     try:
         yield folder
+        _require_same_folder(folder, lock)
         finished = True
     finally:
         _close(folder, lock, finished=finished)
@@ -102,6 +105,15 @@ def _lock(folder: Path, command: str) -> IO[str]:
     json.dump({"command": command, "process": os.getpid(), "started": datetime.now().isoformat()}, file)
     file.flush()
     return file
+
+
+def _require_same_folder(folder: Path, lock: IO[str]) -> None:
+    """Refuse to call a run finished whose folder was removed or replaced under it."""
+    path = folder / LOCK_NAME
+    if not path.exists() or path.stat().st_ino != os.fstat(lock.fileno()).st_ino:
+        raise StorageError(
+            f"'{folder}' was removed or replaced while the run was writing into it. Check the drive and run it again."
+        )
 
 
 def _close(folder: Path, lock: IO[str], *, finished: bool) -> None:

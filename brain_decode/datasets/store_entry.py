@@ -6,10 +6,8 @@ import errno
 import hashlib
 import json
 import os
-import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from brain_decode.core.errors import StorageError
+from brain_decode.core.files import place_beside, remove_abandoned
 from brain_decode.signals.sensors import Sensors
 
 __all__ = [
@@ -29,7 +28,6 @@ __all__ = [
 ]
 
 _BLOCK_BYTES = 1 << 22
-_STALE_PARTIAL_S = 24 * 3600.0
 _FORMAT = 1
 
 
@@ -104,21 +102,16 @@ def _read_entry(manifest: Path) -> StoreEntry | None:
 
 
 def open_folder(folder: Path) -> None:
-    """Create the store folder and remove partial files older than a day.
+    """Create the store folder and remove what killed writers left in it.
 
     Raises:
         StorageError: The folder cannot be created or written to.
     """
     with _storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{uuid.uuid4().hex}.partial"
-        probe.write_bytes(b"")
-        probe.unlink()
-        for partial in folder.glob(".*.partial"):
-            # Another run that shares the folder may rename its partial file at any moment.
-            with suppress(FileNotFoundError):
-                if time.time() - partial.stat().st_mtime > _STALE_PARTIAL_S:
-                    partial.unlink()
+        with place_beside(folder / "probe"):
+            pass
+        remove_abandoned(folder)
 
 
 def write_entry(entry: StoreEntry, blocks: Iterable[np.ndarray]) -> None:
@@ -137,17 +130,13 @@ def write_entry(entry: StoreEntry, blocks: Iterable[np.ndarray]) -> None:
 
 
 def _write_beside(path: Path, pieces: Iterable[memoryview]) -> None:
-    partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.partial"
-    try:
-        with _storage_errors(path.parent):
-            with partial.open("wb") as file:
-                for piece in pieces:
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _storage_errors(path.parent), place_beside(path) as beside:
+        with beside.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
 
 
 @contextmanager

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from brain_decode.signals.spec import SignalSpec
 from brain_decode.signals.windows import Windows
 from brain_decode.training.recipes import Recipe
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
+from brain_decode.training.unfinished import fit_folder
 
 __all__ = ["FitSettings", "FittedDecoder", "GroupReader", "fit_decoder"]
 
@@ -37,12 +39,14 @@ class FitSettings:
         trainer: `conf/trainer` settings for networks.
         optimizer: `conf/optimizer` settings for networks.
         average_repetitions: Train on the mean of the repetitions of each stimulus.
+        state_folder: Where networks keep the state of their training, and take it up again; None keeps none.
     """
 
     seed: int = 0
     trainer: Mapping[str, Any] = field(default_factory=dict)
     optimizer: Mapping[str, Any] = field(default_factory=dict)
     average_repetitions: bool = False
+    state_folder: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,8 @@ def fit_decoder(
     if isinstance(encoder, ClosedFormEncoder):
         _fit_closed_form(decoder, trials, every_row, settings)
         return FittedDecoder(decoder, [])
-    return FittedDecoder(decoder, _fit_gradient(decoder, trials, rows, validation, settings))
+    state = _state_folder(recipe, rows, validation, settings)
+    return FittedDecoder(decoder, _fit_gradient(decoder, trials, rows, validation, settings, state))
 
 
 def _fixed_decoder(recipe: Recipe, trials: Trials) -> BrainDecoder:
@@ -211,8 +216,27 @@ def _fit_closed_form(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, se
     head.fit(embedding, target)
 
 
+def _state_folder(recipe: Recipe, rows: np.ndarray, validation: np.ndarray, settings: FitSettings) -> Path | None:
+    """Return where this fit keeps its state: fits of one run differ by recipe, rows and settings."""
+    if settings.state_folder is None:
+        return None
+    kept = {name: value for name, value in settings.trainer.items() if name != "logger_folder"}
+    return fit_folder(
+        settings.state_folder,
+        recipe=asdict(recipe),
+        rows=rows,
+        validation=validation,
+        settings=[settings.seed, kept, settings.optimizer, settings.average_repetitions],
+    )
+
+
 def _fit_gradient(
-    decoder: BrainDecoder, trials: Trials, rows: np.ndarray, validation: np.ndarray, settings: FitSettings
+    decoder: BrainDecoder,
+    trials: Trials,
+    rows: np.ndarray,
+    validation: np.ndarray,
+    settings: FitSettings,
+    state_folder: Path | None,
 ) -> list[dict[str, Any]]:
     from brain_decode.training.lightning_module import fit_network
 
@@ -233,6 +257,7 @@ def _fit_gradient(
         trainer=settings.trainer,
         optimizer=settings.optimizer,
         seed=settings.seed,
+        checkpoint_folder=state_folder,
     )
     return list(result.curves)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -55,6 +56,22 @@ def test_a_failed_run_can_be_repeated_by_the_same_command_only(tmp_path: Path) -
     with open_run_folder("train", tmp_path / "run"):
         pass
     assert os.listdir(tmp_path / "run") == ["half.txt"]
+
+
+def test_a_folder_that_is_removed_under_a_run_is_told(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StorageError, match="was removed or replaced while the run was writing into it"),
+        open_run_folder("train", tmp_path / "run") as folder,
+    ):
+        shutil.rmtree(folder)
+
+
+def test_half_written_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), open_run_folder("train", tmp_path) as folder:
+        (folder / ".metrics.json.part").write_text("{")
+        raise RuntimeError
+    with open_run_folder("train", tmp_path) as folder:
+        assert [path.name for path in folder.iterdir()] == [LOCK_NAME]
 
 
 def test_a_second_run_waits_until_the_first_is_killed(tmp_path: Path, repository: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,18 +77,17 @@ def test_half_written_entries_are_made_again(tmp_path: Path) -> None:
     expected = np.array(entry.array())
     with entry.path.open("r+b") as file:
         file.truncate(100)
-    (tmp_path / ".left.partial").write_bytes(b"x")
+    (tmp_path / ".left.part").write_bytes(b"x")
     assert np.array_equal(prepare_store([recording()], [], tmp_path).entries[0].array(), expected)
     entry.path.with_suffix(".json").write_text("{")
     assert np.array_equal(prepare_store([recording()], [], tmp_path).entries[0].array(), expected)
 
 
-def test_old_partial_files_are_removed(tmp_path: Path) -> None:
-    partial = tmp_path / ".left.partial"
-    partial.write_bytes(b"x")
-    os.utime(partial, (0, 0))
+def test_files_a_killed_writer_left_are_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".left.part"
+    left.write_bytes(b"x")
     prepare_store([recording()], [], tmp_path)
-    assert not partial.exists()
+    assert not left.exists()
 
 
 def test_two_runs_share_a_folder(tmp_path: Path) -> None:
@@ -97,7 +95,7 @@ def test_two_runs_share_a_folder(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         stores = list(pool.map(lambda _: prepare_store(recordings, [Doubled()], tmp_path), range(2)))
     assert stores[0].entries == stores[1].entries
-    assert not list(tmp_path.glob(".*.partial"))
+    assert not list(tmp_path.glob(".*.part"))
     assert len(list(tmp_path.glob("*.f32"))) == 6
 
 
