@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from omegaconf import DictConfig
 from brain_decode.cli.commands import Command
 from brain_decode.cli.composition import QUIET_HYDRA, compose, explained, opened_hydra, require_complete
 from brain_decode.cli.overrides import catalogue_folder, parse_override, prepare_overrides, quoted
-from brain_decode.core.run_folder import new_folder_name, open_run_folder, require_free_folder
+from brain_decode.core.run_folder import new_folder_name, open_run_folder, require_free_folder, unfinished_run
 
 __all__ = ["run_once", "run_sweep"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ def run_once(command: Command, words: Sequence[str]) -> None:
     """Compose the configuration and run the command in its run folder."""
     config = compose(command.config, words)
     out = config.get("out")
+    left = None if out else unfinished_run(command.name)
+    if left is not None:
+        _LOG.warning("%s was not finished. Repeat its command with out=%s to go on with it.", left, left)
     _run_in(command.name, config, Path(out) if out else None)
 
 

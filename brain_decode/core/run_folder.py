@@ -14,9 +14,10 @@ from typing import IO
 from brain_decode.core.errors import StorageError
 from brain_decode.core.files import make_folder, remove_abandoned, storage_error
 
-__all__ = ["LOCK_NAME", "new_folder_name", "open_run_folder", "require_free_folder"]
+__all__ = ["LOCK_NAME", "STATE_NAME", "new_folder_name", "open_run_folder", "require_free_folder", "unfinished_run"]
 
 LOCK_NAME = ".run.lock"  # stays in the folder of a killed or failed run, and says that its files are unfinished
+STATE_NAME = "unfinished"  # folder in the run folder with what a killed run goes on from
 
 
 def new_folder_name(command: str, root: Path = Path("runs")) -> Path:
@@ -28,6 +29,15 @@ def new_folder_name(command: str, root: Path = Path("runs")) -> Path:
         folder = root / command / f"{stamp}_{number}"
         number += 1
     return folder
+
+
+def unfinished_run(command: str, root: Path = Path("runs")) -> Path | None:
+    """Return the newest dated folder of a run that was killed and can go on, None where there is none."""
+    for state in sorted((root / command).glob(f"*/{STATE_NAME}"), reverse=True):
+        with suppress(OSError), (state.parent / LOCK_NAME).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return state.parent
+    return None
 
 
 @contextmanager

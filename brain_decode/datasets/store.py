@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +108,7 @@ def _key(recording: Recording, steps: Sequence[SignalStep], files: Sequence[dict
         "continuous": recording.continuous,
         "start_s": recording.start_s,
         "steps": [step.to_json() for step in steps],
+        "code": _code(steps),
     }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     # The same file may be read as other numbers (unit, axes), so arrays in memory are hashed themselves.
@@ -112,6 +116,21 @@ def _key(recording: Recording, steps: Sequence[SignalStep], files: Sequence[dict
     if held is not None:
         digest.update(np.ascontiguousarray(held).data)
     return digest.hexdigest()
+
+
+def _code(steps: Sequence[SignalStep]) -> dict[str, str]:
+    """Return what changes when steps compute other numbers: the source of their modules and MNE's release."""
+    if not steps:
+        return {}
+    modules = {type(step).__module__ for step in steps}
+    sources = {name: _source_of(name) for name in sorted(modules)}
+    return sources | {name: version(name) for name in ("mne", "scipy")}
+
+
+@cache
+def _source_of(module: str) -> str:
+    path = getattr(sys.modules[module], "__file__", None)  # none where a step was typed into a console
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
 
 
 def _write_continuous(

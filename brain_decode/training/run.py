@@ -26,7 +26,7 @@ from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
-from brain_decode.training.unfinished import describe_run, state_folder, unfinished
+from brain_decode.training.unfinished import describe_run, require_still_there, state_folder, unfinished
 
 __all__ = ["train"]
 
@@ -85,6 +85,7 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
         classes=_classes(planned.loaded.trials),
         oracle=_oracle(planned),
     )
+    require_still_there(folder)
     metrics = write_results(run, config, folder)
     final.decoder.provenance = _provenance(planned, final.decoder, metrics, receipt, selected)
     final.decoder.save_pretrained(folder / "checkpoint")

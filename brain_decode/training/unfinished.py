@@ -15,9 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import BrainDecodeError, StorageError
 from brain_decode.core.files import write_atomically
+from brain_decode.core.run_folder import STATE_NAME
 from brain_decode.training.receipts import git_commit, plain, versions
 
-__all__ = ["describe_run", "fit_folder", "state_folder", "unfinished"]
+__all__ = ["describe_run", "fit_folder", "require_still_there", "state_folder", "unfinished"]
 
 _SETTINGS = "settings.json"
 _WHEREABOUTS = ("out", "workers", "logger", "paths")  # keys that say where and how fast, not what
@@ -37,7 +38,7 @@ def describe_run(config: DictConfig, hashes: Sequence[str]) -> dict[str, Any]:
 
 def state_folder(folder: Path) -> Path:
     """Return where the state of an unfinished run lies in its folder."""
-    return folder / "unfinished"
+    return folder / STATE_NAME
 
 
 @contextmanager
@@ -75,6 +76,18 @@ def _adopt(state: Path, described: Mapping[str, Any]) -> None:
         raise StorageError(
             f"'{state.parent}' holds an unfinished run with other settings: {key} was {was} and is {now}. Repeat its "
             "command to go on with it, remove the folder, or choose another out=."
+        )
+
+
+def require_still_there(folder: Path) -> None:
+    """Refuse to write results where the run folder was removed meanwhile: they would land beside the drive.
+
+    Raises:
+        StorageError: The folder, or the drive it was on, is gone.
+    """
+    if not (state_folder(folder) / _SETTINGS).is_file():
+        raise StorageError(
+            f"'{folder}' was removed or replaced while the run was writing into it. Check the drive and run it again."
         )
 
 

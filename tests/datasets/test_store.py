@@ -66,6 +66,12 @@ def test_steps_are_applied_and_make_another_entry(tmp_path: Path) -> None:
     assert np.array_equal(doubled.entries[0].array(), 2 * plain.entries[0].array())
 
 
+def test_a_step_whose_code_has_changed_makes_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = prepare_store([recording()], [Doubled()], tmp_path)
+    monkeypatch.setattr("brain_decode.datasets.store._source_of", lambda module: "other code")
+    assert prepare_store([recording()], [Doubled()], tmp_path).entries[0].key != before.entries[0].key
+
+
 def test_a_second_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare_store([recording()], [], tmp_path)
     monkeypatch.setattr("brain_decode.datasets.store.write_entry", lambda *_: pytest.fail("written again"))
