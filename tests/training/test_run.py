@@ -109,6 +109,18 @@ def test_the_baselines_stand_beside_the_decoder(train: Train, tmp_path: Path) ->
         assert scores.keys() == metrics["metrics"].keys()
 
 
+def test_the_decoder_is_compared_with_each_baseline_on_the_same_windows(train: Train, tmp_path: Path) -> None:
+    train()
+    metrics = metrics_of(tmp_path / "out")
+    assert metrics["comparisons"].keys() == metrics["baselines"].keys()
+    for name, found in metrics["comparisons"].items():
+        difference = metrics["metrics"]["auc"]["value"] - metrics["baselines"][name]["auc"]["value"]
+        assert found["difference"] == pytest.approx(difference)
+        assert found["ci95"][0] <= found["difference"] <= found["ci95"][1]
+        assert found["p_holm"] >= found["p_bootstrap"]
+    assert "this run is better by" in (tmp_path / "out" / "report.html").read_text()
+
+
 def test_the_receipt_says_when_each_test_part_was_opened(train: Train, tmp_path: Path) -> None:
     train()
     receipt = json.loads((tmp_path / "out" / "receipt.json").read_text())
