@@ -107,6 +107,7 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
         trainer=_trainer(config, folder),
         optimizer=OmegaConf.to_container(config.optimizer, resolve=True),  # type: ignore[arg-type]
         average_repetitions=trials.task == "retrieval",
+        memory_gib=float(config.memory_gib),
         state_folder=state_folder(folder),
     )
     gallery = gallery_kind(config.get("gallery"))
