@@ -35,6 +35,7 @@ from brain_decode.signals.windows import Windows
 __all__ = ["SignalStore", "prepare_store"]
 
 _TRIALS_PER_BLOCK = 64
+_BLOCK_VALUES = 1 << 21
 _PICK = "pick"
 
 
@@ -138,10 +139,11 @@ def _write_continuous(
 ) -> StoreEntry:
     decoded = _sensors(recording).decoded_indices()
     samples = recording.read()
-    _require_finite(samples[decoded], _sensors(recording).pick(decoded), f"{recording.label}")
-    content_hash = _hash_blocks([samples[decoded]])
+    brain = samples if len(decoded) == len(samples) else samples[decoded]
+    _require_finite(brain, _sensors(recording).pick(decoded), f"{recording.label}")
+    content_hash = _hash_blocks(brain)
     if not (steps and steps[0].name == _PICK):
-        samples, sensors = samples[decoded], _sensors(recording).pick(decoded)
+        samples, sensors = brain, _sensors(recording).pick(decoded)
     else:
         sensors = _sensors(recording)
     signal = Continuous(samples, recording.rate_hz, sensors)
@@ -150,7 +152,7 @@ def _write_continuous(
     _require_channels(signal.sensors, recording)
     _require_finite(signal.data, signal.sensors, f"{recording.label} after {[step.name for step in steps]}")
     entry = _entry(recording, path, files, content_hash, steps, signal.sensors, signal.rate_hz, signal.data.shape[1])
-    write_entry(entry, [signal.data.T])
+    write_entry(entry, _time_blocks(signal.data))
     return entry
 
 
@@ -188,6 +190,13 @@ def _entry(
         files=files,
         path=path,
     )
+
+
+def _time_blocks(data: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield (time, channel) pieces of a (channel, time) signal, small beside the signal itself."""
+    length = max(_BLOCK_VALUES // max(len(data), 1), 1)
+    for first in range(0, data.shape[1], length):
+        yield data[:, first : first + length].T
 
 
 def _trial_blocks(recording: Recording, decoded: np.ndarray) -> Iterator[np.ndarray]:
