@@ -26,7 +26,7 @@ from brain_decode.datasets.store_entry import (
     sha256_of_files,
     write_entry,
 )
-from brain_decode.preprocessing.base import Continuous, SignalStep, require_continuous
+from brain_decode.preprocessing.base import Continuous, SignalStep, apply_signal_step, require_continuous
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.recording import Recording
 from brain_decode.signals.sensors import Sensors
@@ -137,18 +137,7 @@ def _source_of(module: str) -> str:
 def _write_continuous(
     recording: Recording, steps: Sequence[SignalStep], path: Path, files: list[dict[str, Any]]
 ) -> StoreEntry:
-    decoded = _sensors(recording).decoded_indices()
-    samples = recording.read()
-    brain = samples if len(decoded) == len(samples) else samples[decoded]
-    _require_finite(brain, _sensors(recording).pick(decoded), f"{recording.label}")
-    content_hash = _hash_blocks(brain)
-    if not (steps and steps[0].name == _PICK):
-        samples, sensors = brain, _sensors(recording).pick(decoded)
-    else:
-        sensors = _sensors(recording)
-    signal = Continuous(samples, recording.rate_hz, sensors)
-    for step in steps:
-        signal = step.apply(signal)
+    signal, content_hash = _processed(recording, steps)
     _require_channels(signal.sensors, recording)
     _require_finite(signal.data, signal.sensors, f"{recording.label} after {[step.name for step in steps]}")
     entry = _entry(recording, path, files, content_hash, steps, signal.sensors, signal.rate_hz, signal.data.shape[1])
@@ -164,6 +153,23 @@ def _write_trials(recording: Recording, path: Path, files: list[dict[str, Any]])
     entry = _entry(recording, path, files, content_hash, (), sensors, recording.rate_hz, recording.n_times)
     write_entry(entry, _trial_blocks(recording, decoded))
     return entry
+
+
+def _processed(recording: Recording, steps: Sequence[SignalStep]) -> tuple[Continuous, str]:
+    """Return the signal after the steps, and the content hash of the decoded channels before them."""
+    sensors = _sensors(recording)
+    decoded = sensors.decoded_indices()
+    samples = recording.read()
+    brain = samples if len(decoded) == len(samples) else samples[decoded]
+    _require_finite(brain, sensors.pick(decoded), f"{recording.label}")
+    content_hash = _hash_blocks(brain)
+    signal = Continuous(brain, recording.rate_hz, sensors.pick(decoded))
+    if steps and steps[0].name == _PICK:
+        signal = Continuous(samples, recording.rate_hz, sensors)
+    del samples, brain  # a long recording is held once while steps run on it
+    for step in steps:
+        signal = apply_signal_step(step, signal)
+    return signal, content_hash
 
 
 def _entry(
