@@ -25,6 +25,7 @@ _REMEDIES = {
     errno.EPERM: "writing is not permitted. Change the permissions or choose another folder",
     errno.ENOTDIR: "a part of the path is a file, not a folder. Choose another folder",
     errno.EISDIR: "a folder has this name. Choose another name",
+    errno.EEXIST: "a file has this name. Choose another folder",
     errno.ENAMETOOLONG: "the name is too long. Choose a shorter one",
     errno.ENOENT: "its folder is gone; was it moved, or the drive removed? Repeat the command when it is back",
     errno.EIO: "the drive does not answer. Repeat the command when it is back, or choose another folder",
@@ -48,8 +49,6 @@ def make_folder(folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise StorageError(f"Cannot write '{folder}': a file has this name. Choose another folder.") from error
     except OSError as error:
         raise storage_error(folder, error) from error
     return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -14,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from brain_decode.core.errors import StorageError
-from brain_decode.core.files import place_beside, remove_abandoned
+from brain_decode.core.files import place_beside, remove_abandoned, storage_error
 from brain_decode.signals.sensors import Sensors
 
 __all__ = [
@@ -144,11 +142,7 @@ def _storage_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"The disk of {folder} is full. Free space or choose another store folder.") from error
-        raise StorageError(
-            f"The store folder {folder} cannot be written to: {error.strerror or error}. Choose another one."
-        ) from error
+        raise storage_error(folder, error) from error
 
 
 def known_file_hashes(folder: Path) -> dict[tuple[str, int, int], str]:

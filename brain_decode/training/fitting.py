@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from brain_decode.core.errors import DataError, SpecMismatch
+from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.core.seeding import seed_everything
 from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
 from brain_decode.encoders.base import ClosedFormEncoder, Encoder
@@ -43,6 +43,9 @@ class FitSettings:
         memory_gib: What fitting in closed form may take; where more windows are there than fit, as many are drawn at
             random.
         state_folder: Where networks keep the state of their training, and take it up again; None keeps none.
+
+    Raises:
+        ConfigError: No memory.
     """
 
     seed: int = 0
@@ -51,6 +54,10 @@ class FitSettings:
     average_repetitions: bool = False
     memory_gib: float = 4.0
     state_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.memory_gib <= 0:
+            raise ConfigError(f"memory_gib is a positive number of gibibytes, got {self.memory_gib:g}.")
 
 
 @dataclass(frozen=True)

@@ -144,7 +144,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(StorageError, match="cannot be written to"):
+    with pytest.raises(StorageError, match="a file has this name"):
         prepare_store([recording()], [], tmp_path / "taken")
 
 
