@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from brain_decode.core.errors import StorageError
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space, space_from_json
 
 __all__ = [
     "StoreEntry",
@@ -55,7 +55,7 @@ class StoreEntry:
     key: str
     label: str
     content_hash: str
-    sensors: Sensors
+    sensors: Space
     rate_hz: float
     n_times: int
     n_trials: int
@@ -96,7 +96,7 @@ def _read_entry(manifest: Path) -> StoreEntry | None:
     try:
         saved = json.loads(manifest.read_text())
         fields = {name: saved[name] for name in StoreEntry.__dataclass_fields__ if name not in ("path", "sensors")}
-        entry = StoreEntry(**fields, sensors=Sensors.from_json(saved["sensors"]), path=manifest.with_suffix(".f32"))
+        entry = StoreEntry(**fields, sensors=space_from_json(saved["sensors"]), path=manifest.with_suffix(".f32"))
         complete = saved["format"] == _FORMAT and entry.path.stat().st_size == 4 * int(np.prod(entry.shape))
     except (OSError, ValueError, KeyError, TypeError):
         return None

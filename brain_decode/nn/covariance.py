@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from brain_decode.core.errors import DataError, unknown_option
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space
 
 __all__ = [
     "COVARIANCE_ESTIMATORS",
@@ -55,7 +55,7 @@ def require_live_channels(windows: np.ndarray, names: Sequence[str]) -> None:
         )
 
 
-def type_scale(windows: np.ndarray, sensors: Sensors) -> np.ndarray:
+def type_scale(windows: np.ndarray, sensors: Space) -> np.ndarray:
     """Return (channel,) the median standard deviation of the channels of the same type, in their SI unit.
 
     Dividing by it brings volts, tesla and tesla per metre to numbers near one and keeps the relative size of channels
