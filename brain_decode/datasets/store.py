@@ -190,7 +190,8 @@ def _require_finite(samples: np.ndarray, sensors: Space, label: str) -> None:
         more = f" and {int((~finite).sum()) - len(bad)} more" if (~finite).sum() > len(bad) else ""
         count = int((~np.isfinite(samples)).sum())
         raise DataError(
-            f"{label}: {count} samples of the channels {bad}{more} are NaN or infinite. Repair the file or drop the channels."
+            f"{label}: {count} samples of the channels {bad}{more} are NaN or infinite. "
+            "Repair the file or drop the channels."
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,6 @@ _BLOCK_BYTES = 1 << 26  # of whole volumes held at once while the masked voxels 
 _AFFINE_TOLERANCE_MM = 1e-3  # programs round affines differently when they write them
 _SECONDS = {"sec": 1.0, "msec": 1e-3, "usec": 1e-6}
 _READ_ERRORS = (EOFError, OSError, ValueError, zlib.error)
-_NO_EVENTS = ("onset_s", "duration_s", "trial_type")
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class ImageSource:
         per_block = max(_BLOCK_BYTES // (8 * self.mask.size), 1)
         try:
             # An open file lets a compressed image be read forward once, not from its start for each block.
-            opened = nibabel.load(self.image, keep_file_open=True) if isinstance(self.image, Path) else self.image
+            opened: Any = nibabel.load(self.image, keep_file_open=True) if isinstance(self.image, Path) else self.image
             for first in range(start, stop, per_block):
                 last = min(first + per_block, stop)
                 samples[:, first - start : last - start] = np.asarray(opened.dataobj[..., first:last])[self.mask]
@@ -213,5 +211,4 @@ def recording_from_image(
 
 
 def _empty_events() -> pd.DataFrame:
-    columns: Mapping[str, Any] = {name: pd.Series(dtype=object if name == "trial_type" else float) for name in _NO_EVENTS}
-    return pd.DataFrame(columns)
+    return pd.DataFrame({"onset_s": [], "duration_s": [], "trial_type": []}).astype({"trial_type": object})
