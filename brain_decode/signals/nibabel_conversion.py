@@ -64,7 +64,7 @@ class ImageSource:
                 samples[:, first - start : last - start] = np.asarray(opened.dataobj[..., first:last])[self.mask]
         except _READ_ERRORS as error:
             raise DataError(
-                f"{name} cannot be read to its end: {error}. The file is truncated or damaged; copy it again."
+                f"{name} cannot be read to its end: {_one_line(error)}. The file is truncated or damaged; copy it again."
             ) from error
         broken = int((~np.isfinite(samples)).any(axis=1).sum())
         if broken:
@@ -110,7 +110,9 @@ def _opened(path: Path) -> Any:
     try:
         return nibabel.load(path)
     except (ImageFileError, *_READ_ERRORS) as error:
-        raise DataError(f"{path.name} cannot be read as a NIfTI image: {error}. Convert or copy it again.") from error
+        raise DataError(
+            f"{path.name} cannot be read as a NIfTI image: {_one_line(error)}. Convert or copy it again."
+        ) from error
 
 
 def header_repetition_time_s(image: Any) -> float | None:
@@ -134,7 +136,7 @@ def read_mask(path: Path, image: Any, image_name: str) -> np.ndarray:
     try:
         values = np.asarray(mask.dataobj).reshape(shape)
     except _READ_ERRORS as error:
-        raise DataError(f"The mask {path.name} cannot be read: {error}. Copy it again.") from error
+        raise DataError(f"The mask {path.name} cannot be read: {_one_line(error)}. Copy it again.") from error
     if not np.isfinite(values).all():
         raise DataError(f"The mask {path.name} holds values that are NaN or infinite. Write zero outside the mask.")
     if not (values > 0).any():
@@ -208,6 +210,10 @@ def recording_from_image(
         source=ImageSource(path or opened, voxels.mask, int(opened.shape[3])),
         files=() if path is None else (path,),
     )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()).rstrip(".?")
 
 
 def _empty_events() -> pd.DataFrame:
