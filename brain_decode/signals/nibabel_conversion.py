@@ -64,7 +64,7 @@ class ImageSource:
                 samples[:, first - start : last - start] = np.asarray(opened.dataobj[..., first:last])[self.mask]
         except _READ_ERRORS as error:
             raise DataError(
-                f"{name} cannot be read to its end: {_one_line(error)}. The file is truncated or damaged; copy it again."
+                f"{name} cannot be read to its end: {_one_line(error)}. It is truncated or damaged; copy it again."
             ) from error
         broken = int((~np.isfinite(samples)).any(axis=1).sum())
         if broken:
