@@ -26,7 +26,7 @@ from brain_decode.datasets.raw_files import (
 from brain_decode.signals.mne_conversion import annotation_events, recording_from_raw
 from brain_decode.signals.recording import Entities, Recording
 
-__all__ = ["BidsDataset"]
+__all__ = ["BidsDataset", "inherited_file", "merged_sidecar", "read_events", "sidecar_number"]
 
 _LOG = logging.getLogger(__name__)
 _DATATYPES = ("eeg", "meg", "ieeg")
@@ -103,11 +103,11 @@ class BidsDataset(Dataset):
 
     def _open(self, folder: Path, entities: Entities, path: Path) -> Recording:
         raw = open_raw(path)
-        sidecar = _sidecar(folder, path)
+        sidecar = merged_sidecar(folder, path)
         _check_rate(raw, sidecar, path)
-        _apply_channel_table(raw, _inherited(folder, path, "channels", ".tsv"), path)
+        _apply_channel_table(raw, inherited_file(folder, path, "channels", ".tsv"), path)
         apply_settings(raw, self.channels, path.name)
-        line_frequency = _number(sidecar, "PowerLineFrequency")
+        line_frequency = sidecar_number(sidecar, "PowerLineFrequency")
         if line_frequency is not None:
             raw.info["line_freq"] = line_frequency
         reference = sidecar.get("EEGReference", sidecar.get("iEEGReference"))
@@ -166,15 +166,16 @@ def _named(path: Path) -> dict[str, str]:
     return {key: value for key, value in get_entities_from_fname(path.name, on_error="ignore").items() if value}
 
 
-def _inherited(folder: Path, path: Path, suffix: str, extension: str) -> Path | None:
+def inherited_file(folder: Path, path: Path, suffix: str, extension: str) -> Path | None:
+    """Return the most specific sidecar that describes a recording, None where there is none."""
     sidecars = _inheritance(folder, path, suffix, extension)
     return sidecars[-1] if sidecars else None
 
 
-def _sidecar(folder: Path, path: Path) -> dict[str, Any]:
+def merged_sidecar(folder: Path, path: Path) -> dict[str, Any]:
     """Return the merged JSON sidecars of a recording."""
     merged: dict[str, Any] = {}
-    for source in _inheritance(folder, path, path.stem.rsplit("_", 1)[-1], ".json"):
+    for source in _inheritance(folder, path, path.name.split(".")[0].rsplit("_", 1)[-1], ".json"):
         try:
             merged |= json.loads(source.read_text(encoding="utf-8-sig"))
         except (ValueError, TypeError) as error:
@@ -182,7 +183,7 @@ def _sidecar(folder: Path, path: Path) -> dict[str, Any]:
     return merged
 
 
-def _number(sidecar: Mapping[str, Any], key: str) -> float | None:
+def sidecar_number(sidecar: Mapping[str, Any], key: str) -> float | None:
     """Return a number of the sidecar, None for "n/a"."""
     try:
         value = float(sidecar.get(key, "nan"))
@@ -192,7 +193,7 @@ def _number(sidecar: Mapping[str, Any], key: str) -> float | None:
 
 
 def _check_rate(raw: Any, sidecar: Mapping[str, Any], path: Path) -> None:
-    stated = _number(sidecar, "SamplingFrequency")
+    stated = sidecar_number(sidecar, "SamplingFrequency")
     if stated is None:
         return
     if abs(stated - raw.info["sfreq"]) > 1e-3 * stated:
@@ -239,10 +240,19 @@ def _apply_channel_table(raw: Any, path: Path | None, recording: Path) -> None:
 
 def _events(folder: Path, path: Path, raw: Any) -> pd.DataFrame:
     """Return `events.tsv` with text columns, or the annotations of the recording where there is none."""
-    source = _inherited(folder, path, "events", ".tsv")
+    source = inherited_file(folder, path, "events", ".tsv")
     if source is None:
         _LOG.info("%s has no events.tsv: the recording's own annotations are used.", path.name)
         return annotation_events(raw)
+    return read_events(source)
+
+
+def read_events(source: Path) -> pd.DataFrame:
+    """Return an `events.tsv` as an event table; its other columns stay text.
+
+    Raises:
+        DataError: Not a table, no column `onset`, or an onset that is no number.
+    """
     table = _read_table(source)
     if "onset" not in table:
         raise DataError(f"{source.name} needs a column 'onset'; it has {list(table.columns)}.")

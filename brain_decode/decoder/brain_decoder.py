@@ -16,7 +16,7 @@ from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.heads.base import Head
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.batch import SignalBatch
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space, space_from_json
 from brain_decode.signals.spec import SignalSpec, TargetSpec
 from brain_decode.signals.windows import Windows
 
@@ -30,7 +30,7 @@ class InputSpec:
     """What a recording must offer before preprocessing.
 
     Args:
-        sensors: Channels the decoder was trained on, picked by name.
+        sensors: Sensors or voxels the decoder was trained on; sensors are picked by name, voxels by their grid.
         rate_hz: Sampling rate of the training recordings.
         start_s: Start of the window relative to the event.
         stop_s: End of the window (exclusive) relative to the event.
@@ -38,7 +38,7 @@ class InputSpec:
         classes: Class label to the event values it stands for.
     """
 
-    sensors: Sensors
+    sensors: Space
     rate_hz: float
     start_s: float
     stop_s: float
@@ -59,7 +59,7 @@ class InputSpec:
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> InputSpec:
         """Rebuild a spec from `to_json`."""
-        return cls(**{**saved, "sensors": Sensors.from_json(saved["sensors"])})
+        return cls(**{**saved, "sensors": space_from_json(saved["sensors"])})
 
 
 @dataclass
@@ -202,7 +202,7 @@ class BrainDecoder:
     def _in_training_order(self, windows: Windows) -> Windows:
         """Return the channels by name in the order of training, leaving others out."""
         wanted = self.signal_spec.sensors.names
-        if windows.space.names == wanted or not isinstance(windows.space, Sensors):
+        if windows.space.names == wanted:
             return windows
         missing = [name for name in wanted if name not in windows.space.names]
         if missing:

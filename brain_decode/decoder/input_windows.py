@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import DataError, SpecMismatch
+from brain_decode.decoder.input_volumes import pick_voxels, recording_of_image
 from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.signals.recording import Entities, Recording
 from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space
+from brain_decode.signals.voxels import Voxels
 from brain_decode.signals.windows import Windows
 
 if TYPE_CHECKING:
@@ -26,16 +29,17 @@ def windows_of(recording: Any, preprocessing: Preprocessing, expected: InputSpec
     that follow each other where there are no events. Cut trials are taken as they are.
 
     Args:
-        recording: `mne.io.Raw`, `mne.Epochs` or `Recording`; not changed.
+        recording: `mne.io.Raw`, `mne.Epochs`, an open 4D nibabel image or `Recording`; not changed.
         preprocessing: The decoder's steps; only the stateless ones run here.
         expected: Channels, rate and window the decoder was trained with.
 
     Raises:
-        SpecMismatch: Channels are missing, the rate differs, or trials were cut before a filter that the decoder needs.
+        SpecMismatch: Channels or voxels are missing, the rate differs, or trials were cut before a filter that the
+            decoder needs.
         DataError: Not a recording, or one without a single whole window.
     """
-    opened = _as_recording(recording)
-    picked, sensors = _pick_by_name(opened, expected.sensors)
+    opened = _as_recording(recording, expected)
+    picked, sensors = _pick(opened, expected.sensors)
     if opened.continuous:
         signal = Continuous(opened.read()[picked], opened.rate_hz, sensors)
         return _cut(preprocessing.apply_signal(signal), opened, expected)
@@ -45,18 +49,27 @@ def windows_of(recording: Any, preprocessing: Preprocessing, expected: InputSpec
     return _cropped(whole, expected)
 
 
-def _as_recording(given: Any) -> Recording:
+def _as_recording(given: Any, expected: InputSpec) -> Recording:
     if isinstance(given, Recording):
         return given
     import mne
 
     from brain_decode.signals.mne_conversion import recording_from_epochs, recording_from_raw
+    from brain_decode.signals.nibabel_conversion import is_image
 
     if isinstance(given, mne.io.BaseRaw):
         return recording_from_raw(given, entities=Entities("unknown"))
     if isinstance(given, mne.BaseEpochs):
         return recording_from_epochs(given, entities=Entities("unknown"))
-    raise DataError(f"A decoder reads mne.io.Raw, mne.Epochs or Recording; got {type(given).__name__}.")
+    if is_image(given):
+        return recording_of_image(given, expected.sensors)
+    raise DataError(
+        f"A decoder reads mne.io.Raw, mne.Epochs, a nibabel image or Recording; got {type(given).__name__}."
+    )
+
+
+def _pick(recording: Recording, wanted: Space) -> tuple[np.ndarray, Space]:
+    return pick_voxels(recording, wanted) if isinstance(wanted, Voxels) else _pick_by_name(recording, wanted)
 
 
 def _pick_by_name(recording: Recording, wanted: Sensors) -> tuple[np.ndarray, Sensors]:

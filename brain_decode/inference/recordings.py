@@ -9,12 +9,14 @@ import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import DataError
+from brain_decode.datasets.bids import read_events
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.input_windows import windows_of
+from brain_decode.inference.volumes import is_image_file, read_image
 from brain_decode.signals.mne_conversion import recording_from_epochs, recording_from_raw
 from brain_decode.signals.recording import Entities, Recording
 
-__all__ = ["embeddings_of", "predictions_table", "read_recording"]
+__all__ = ["embeddings_of", "predictions_table", "read_for", "read_recording"]
 
 
 def read_recording(path: Path) -> Recording:
@@ -36,7 +38,20 @@ def read_recording(path: Path) -> Recording:
         raise DataError(f"'{path.name}' cannot be read as a recording: {error}") from error
 
 
-def predictions_table(checkpoint: str, path: Path) -> pd.DataFrame:
+def read_for(decoder: BrainDecoder, path: Path, events: Path | None = None) -> Recording:
+    """Return a recording file, or the decoder's voxels of an image file.
+
+    Args:
+        decoder: Its voxels are those an image is read at.
+        path: Any format MNE reads, or a 4D NIfTI image.
+        events: Table of events (`onset`, `duration`, `trial_type`) that replaces the recording's own.
+    """
+    wanted = decoder.input_spec.sensors
+    recording = read_image(path, wanted) if is_image_file(path) else read_recording(path)
+    return recording if events is None else recording.with_events(read_events(events))
+
+
+def predictions_table(checkpoint: str, path: Path, events: Path | None = None) -> pd.DataFrame:
     """Return one row per window: when it was, the answer, and the probability of each class.
 
     Raises:
@@ -44,17 +59,17 @@ def predictions_table(checkpoint: str, path: Path) -> pd.DataFrame:
         DataError: The file cannot be read.
     """
     decoder = BrainDecoder.from_pretrained(checkpoint)
-    windows = windows_of(read_recording(path), decoder.preprocessing, decoder.input_spec)
+    windows = windows_of(read_for(decoder, path, events), decoder.preprocessing, decoder.input_spec)
     answers = decoder.answer_windows(windows)
     kept = [name for name in ("onset_s", "trial_type") if name in windows.table]
     table = windows.table[kept].reset_index(drop=True)
     return pd.concat([table, _answer_columns(decoder, answers)], axis=1)
 
 
-def embeddings_of(checkpoint: str, path: Path) -> tuple[np.ndarray, np.ndarray]:
+def embeddings_of(checkpoint: str, path: Path, events: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
     """Return (n_windows, dim) embeddings and the (n_windows,) onset of each window in seconds."""
     decoder = BrainDecoder.from_pretrained(checkpoint)
-    windows = windows_of(read_recording(path), decoder.preprocessing, decoder.input_spec)
+    windows = windows_of(read_for(decoder, path, events), decoder.preprocessing, decoder.input_spec)
     return decoder.embed_windows(windows), windows.table["onset_s"].to_numpy(float)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from brain_decode.core.errors import DataError, unknown_option
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space
 
 __all__ = [
     "COVARIANCE_ESTIMATORS",
@@ -57,7 +57,7 @@ def require_live_channels(windows: np.ndarray, names: Sequence[str]) -> None:
         )
 
 
-def type_scale(windows: np.ndarray, sensors: Sensors) -> np.ndarray:
+def type_scale(windows: np.ndarray, sensors: Space) -> np.ndarray:
     """Return (channel,) the median standard deviation of the channels of the same type, in their SI unit.
 
     Dividing by it brings volts, tesla and tesla per metre to numbers near one and keeps the relative size of channels
@@ -68,7 +68,7 @@ def type_scale(windows: np.ndarray, sensors: Sensors) -> np.ndarray:
     return np.array([np.median(deviation[types == kind]) or 1.0 for kind in types])
 
 
-def signal_filters(windows: np.ndarray, sensors: Sensors) -> np.ndarray:
+def signal_filters(windows: np.ndarray, sensors: Space) -> np.ndarray:
     """Return (rank, channel) filters that scale training windows by type and leave out directions without signal.
 
     Args:

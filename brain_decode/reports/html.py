@@ -26,6 +26,7 @@ from brain_decode.reports.sentences import (
     p_value,
     scored,
 )
+from brain_decode.reports.volume_figures import volume_map_figure
 
 __all__ = ["write_report"]
 
@@ -132,7 +133,9 @@ def _facts(metrics: Mapping[str, Any], data: Mapping[str, Any], own: pd.DataFram
         ("recordings", str(_count(own, _RECORDING))),
         ("scored answers" if metrics["task"] == "retrieval" else "scored windows", "–" if n is None else str(n)),
     ]
-    if evoked.get("channels"):
+    if evoked.get("volume_map"):
+        facts.append(("voxels", str(len(evoked["volume_map"]["values"]))))
+    elif evoked.get("channels"):
         facts.append(("channels", str(len(evoked["channels"]))))
     if (data.get("ranks") or {}).get("gallery_size"):
         facts.append(("candidates", str(data["ranks"]["gallery_size"])))
@@ -198,4 +201,6 @@ def _signal_figures(evoked: Mapping[str, Any]) -> dict[str, str | None]:
     }
     if signal_figures.has_map(evoked):
         drawn["topography"] = signal_figures.topography_figure(evoked)
+    if evoked.get("volume_map"):
+        drawn["volume"] = volume_map_figure(evoked["volume_map"], len(evoked["classes"]))
     return drawn

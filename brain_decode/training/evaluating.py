@@ -11,8 +11,9 @@ from omegaconf import DictConfig
 
 from brain_decode.core.errors import DataError, LeakageError, SpecMismatch
 from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.decoder.input_volumes import pick_voxels
 from brain_decode.evaluation.evidence import evoked_evidence
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.voxels import Voxels
 from brain_decode.training.loading import LoadedRun, load_run
 from brain_decode.training.predicting import gallery_kind, predict_rows
 from brain_decode.training.receipts import receipt_of, split_hash
@@ -92,7 +93,10 @@ def _merged_target(config: DictConfig, target: dict[str, Any]) -> dict[str, Any]
 def _require_channels(decoder: BrainDecoder, trials: Trials) -> None:
     wanted = decoder.input_spec.sensors.names
     for recording in trials.recordings:
-        if not isinstance(recording.space, Sensors):
+        if isinstance(decoder.input_spec.sensors, Voxels):
+            pick_voxels(recording, decoder.input_spec.sensors)
+            continue
+        if isinstance(recording.space, Voxels):
             raise SpecMismatch(f"{recording.label} holds voxels; the decoder reads sensors {list(wanted)}.")
         missing = [name for name in wanted if name not in recording.space.names]
         if missing:

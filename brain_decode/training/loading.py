@@ -127,7 +127,9 @@ def _target(entry: Mapping[str, Any], config: DictConfig, given: Mapping[str, An
 def _window(entry: Mapping[str, Any], config: DictConfig, recordings: Sequence[Recording]) -> tuple[float, float]:
     window = config.get("window") or entry.get("window")
     if window:
-        return float(window["start_s"]), float(window["stop_s"])
+        # The answer of blood flow comes seconds after the event: fMRI entries state by how much windows lag.
+        lag_s = float(window.get("lag_s") or 0.0)
+        return float(window["start_s"]) + lag_s, float(window["stop_s"]) + lag_s
     first = recordings[0]
     if not first.continuous:
         return first.start_s, first.start_s + first.duration_s

@@ -99,7 +99,7 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
     preprocessing = Preprocessing.from_json({str(key): value for key, value in steps.items()})
     loaded = load_run(config, preprocessing)
     trials = loaded.trials
-    plan = plan_from_config(config, trials.task)
+    plan = plan_from_config(config, trials.task, trials.recordings[0].space)
     split = _split(config, trials)
     hashes = trials.content_hashes(plan.recipes[0].build_preprocessing())
     settings = FitSettings(

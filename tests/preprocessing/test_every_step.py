@@ -35,6 +35,10 @@ EXAMPLES: list[dict[str, Any]] = [
     {"step": "notch", "settings": {"line_hz": 20.0}},
     {"step": "notch", "settings": {"line_hz": 20.0, "method": "causal"}},
     {"step": "resample", "settings": {"rate_hz": 50.0}},
+    {"step": "detrend", "settings": {"degree": 2}},
+    {"step": "detrend", "settings": {"keep_mean": False}},
+    {"step": "zscore_recording", "settings": {}},
+    {"step": "percent_signal_change", "settings": {}},
     {"step": "crop", "settings": {"start_s": 0.0, "stop_s": 0.3}},
     {"step": "baseline", "settings": {"stop_s": 0.0}},
     {"step": "clip", "settings": {"limit": 1e-5}},
@@ -51,7 +55,8 @@ NAMES = [f"{entry['step']}-{json.dumps(entry['settings'])}" for entry in EXAMPLE
 
 
 def recording(seed: int = 0) -> Continuous:
-    return Continuous(np.random.default_rng(seed).standard_normal((4, 1000)) * 1e-5, RATE_HZ, SENSORS)
+    # The mean is positive, so that a percentage of it is defined.
+    return Continuous((np.random.default_rng(seed).standard_normal((4, 1000)) + 1) * 1e-5, RATE_HZ, SENSORS)
 
 
 def windows(n: int = 24, seed: int = 0, dtype: type = np.float64) -> Windows:
