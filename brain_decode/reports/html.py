@@ -150,8 +150,7 @@ def _decoders(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[dic
     rows = [{"name": metrics["decoder"], "part": "this run", "scores": metrics["metrics"], "is_own": True}]
     for name, scores in (metrics.get("baselines") or {}).items():
         part = "candidate" if name in candidates else "baseline"
-        difference = (metrics.get("comparisons") or {}).get(name)
-        rows.append({"name": name, "part": part, "scores": scores, "is_own": False, "difference": difference})
+        rows.append({"name": name, "part": part, "scores": scores, "is_own": False})
     return rows
 
 
