@@ -62,8 +62,9 @@ def type_scale(windows: np.ndarray, sensors: Space) -> np.ndarray:
     of one type.
     """
     deviation = windows.std(axis=2).mean(axis=0)
-    types = np.asarray(sensors.types)
-    return np.array([np.median(deviation[types == kind]) or 1.0 for kind in types])
+    kinds, kind_of = np.unique(np.asarray(sensors.types), return_inverse=True)
+    medians = np.array([np.median(deviation[kind_of == number]) or 1.0 for number in range(len(kinds))])
+    return medians[kind_of]
 
 
 def signal_subspace(covariance: np.ndarray) -> np.ndarray:
