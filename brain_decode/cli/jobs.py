@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +14,11 @@ from omegaconf import DictConfig
 from brain_decode.cli.commands import Command
 from brain_decode.cli.composition import QUIET_HYDRA, compose, explained, opened_hydra, require_complete
 from brain_decode.cli.overrides import catalogue_folder, parse_override, prepare_overrides, quoted
-from brain_decode.core.run_folder import new_folder_name, open_run_folder, require_free_folder
+from brain_decode.core.run_folder import new_folder_name, open_run_folder, require_free_folder, unfinished_run
 
 __all__ = ["run_once", "run_sweep"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,17 @@ class _SweepJob:
         _run_in(self.command, config, Path(HydraConfig.get().runtime.output_dir))
 
 
-def run_once(command: Command, words: Sequence[str]) -> None:
-    """Compose the configuration and run the command in its run folder."""
+def run_once(command: Command, words: Sequence[str]) -> int:
+    """Compose the configuration, run the command in its run folder, and return its exit code."""
     config = compose(command.config, words)
     out = config.get("out")
-    _run_in(command.name, config, Path(out) if out else None)
+    left = None if out else unfinished_run(command.name)
+    if left is not None:
+        _LOG.warning("%s was not finished. Repeat its command with out=%s to go on with it.", left, left)
+    return _run_in(command.name, config, Path(out) if out else None)
 
 
-def run_sweep(command: Command, words: Sequence[str]) -> None:
+def run_sweep(command: Command, words: Sequence[str]) -> int:
     """Run every combination of the values through Hydra's sweeper and launcher, each in a numbered folder."""
     overrides = prepare_overrides(words, multirun=True)
     catalogue = catalogue_folder(overrides)
@@ -52,9 +58,10 @@ def run_sweep(command: Command, words: Sequence[str]) -> None:
             overrides=[*QUIET_HYDRA, *settings, *jobs],
             with_log_configuration=False,
         )
+    return 0
 
 
-def _run_in(name: str, config: DictConfig, out: Path | None) -> None:
+def _run_in(name: str, config: DictConfig, out: Path | None) -> int:
     module = importlib.import_module(f"brain_decode.cli.{name}")
     with open_run_folder(name, out) as folder:
-        module.run(config, folder)
+        return module.run(config, folder) or 0

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import json
 import os
+import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from brain_decode.core.errors import DataError, StorageError
 
-__all__ = ["make_folder", "storage_error", "write_atomically"]
+__all__ = ["make_folder", "place_beside", "remove_abandoned", "storage_error", "write_atomically"]
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full. Free space or choose another folder",
@@ -22,8 +25,14 @@ _REMEDIES = {
     errno.EPERM: "writing is not permitted. Change the permissions or choose another folder",
     errno.ENOTDIR: "a part of the path is a file, not a folder. Choose another folder",
     errno.EISDIR: "a folder has this name. Choose another name",
+    errno.EEXIST: "a file has this name. Choose another folder",
     errno.ENAMETOOLONG: "the name is too long. Choose a shorter one",
+    errno.ENOENT: "its folder is gone; was it moved, or the drive removed? Repeat the command when it is back",
+    errno.EIO: "the drive does not answer. Repeat the command when it is back, or choose another folder",
+    errno.ENODEV: "the drive is gone. Repeat the command when it is back, or choose another folder",
+    errno.ESTALE: "the network drive is gone. Repeat the command when it is back, or choose another folder",
 }
+_ABANDONED = ".*.part"
 
 
 def storage_error(path: Path | str, error: OSError) -> StorageError:
@@ -40,8 +49,6 @@ def make_folder(folder: Path) -> Path:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except FileExistsError as error:
-        raise StorageError(f"Cannot write '{folder}': a file has this name. Choose another folder.") from error
     except OSError as error:
         raise storage_error(folder, error) from error
     return folder
@@ -63,16 +70,72 @@ def write_atomically(path: Path, content: bytes | str | Mapping[str, Any] | list
     """
     data = _as_bytes(path, content)
     make_folder(path.parent)
-    beside = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
     try:
-        _write_through(beside, data)
-        os.replace(beside, path)
+        with place_beside(path) as beside:
+            _write_through(beside, data)
+            os.replace(beside, path)
         _flush_folder(path.parent)
     except OSError as error:
         raise storage_error(path, error) from error
-    finally:
-        beside.unlink(missing_ok=True)
     return path
+
+
+@contextmanager
+def place_beside(path: Path, *, is_folder: bool = False) -> Iterator[Path]:
+    """Give an empty file or folder beside `path` to write into; the block renames it, what is not renamed is removed.
+
+    Its writer holds a lock on it, which ends with the process: `remove_abandoned` tells what a killed writer left from
+    what is being written.
+
+    Raises:
+        OSError: It cannot be created.
+    """
+    beside, descriptor = _locked_place(path, is_folder)
+    try:
+        yield beside
+    finally:
+        _remove(beside)
+        os.close(descriptor)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed writers left in a folder and below it; what is being written stays."""
+    for beside in sorted(folder.rglob(_ABANDONED)):
+        try:
+            descriptor = os.open(beside, os.O_RDONLY)
+        except OSError:  # renamed, removed or somebody else's
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(beside)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
+
+
+def _locked_place(path: Path, is_folder: bool) -> tuple[Path, int]:
+    while True:
+        beside = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex}.part")
+        if is_folder:
+            beside.mkdir()
+        else:
+            beside.touch(exist_ok=False)
+        try:
+            descriptor = os.open(beside, os.O_RDONLY)
+        except FileNotFoundError:  # taken for abandoned in the moment before it was locked
+            continue
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if beside.exists():
+            return beside, descriptor
+        os.close(descriptor)
+
+
+def _remove(beside: Path) -> None:
+    if beside.is_dir():
+        shutil.rmtree(beside, ignore_errors=True)
+    else:
+        beside.unlink(missing_ok=True)
 
 
 def _as_bytes(path: Path, content: bytes | str | Mapping[str, Any] | list[Any]) -> bytes:
@@ -88,7 +151,7 @@ def _as_bytes(path: Path, content: bytes | str | Mapping[str, Any] | list[Any]) 
 
 
 def _write_through(path: Path, data: bytes) -> None:
-    with path.open("xb") as file:
+    with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import IO
 
 from brain_decode.core.errors import StorageError
-from brain_decode.core.files import make_folder, storage_error
+from brain_decode.core.files import make_folder, remove_abandoned, storage_error
 
-__all__ = ["LOCK_NAME", "new_folder_name", "open_run_folder", "require_free_folder"]
+__all__ = ["LOCK_NAME", "STATE_NAME", "new_folder_name", "open_run_folder", "require_free_folder", "unfinished_run"]
 
 LOCK_NAME = ".run.lock"  # stays in the folder of a killed or failed run, and says that its files are unfinished
+STATE_NAME = "unfinished"  # folder in the run folder with what a killed run goes on from
 
 
 def new_folder_name(command: str, root: Path = Path("runs")) -> Path:
@@ -30,6 +31,15 @@ def new_folder_name(command: str, root: Path = Path("runs")) -> Path:
     return folder
 
 
+def unfinished_run(command: str, root: Path = Path("runs")) -> Path | None:
+    """Return the newest dated folder of a run that was killed and can go on, None where there is none."""
+    for state in sorted((root / command).glob(f"*/{STATE_NAME}"), reverse=True):
+        with suppress(OSError), (state.parent / LOCK_NAME).open("r") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return state.parent
+    return None
+
+
 @contextmanager
 def open_run_folder(command: str, out: Path | None = None) -> Iterator[Path]:
     """Create and lock the folder of a run; a run that wrote nothing leaves no folder.
@@ -39,16 +49,19 @@ def open_run_folder(command: str, out: Path | None = None) -> Iterator[Path]:
         out: The folder; `runs/<command>/<date>_<time>` where None.
 
     Raises:
-        StorageError: The folder holds something else, a finished run, or a run that is still going.
+        StorageError: The folder holds something else, a finished run, or a run that is still going; or it was removed
+            while the run was writing into it.
     """
     folder = out if out is not None else new_folder_name(command)
     created = [place for place in (folder, *folder.parents) if not place.exists()]
     require_free_folder(folder, command)
     make_folder(folder)
     lock = _lock(folder, command)
+    remove_abandoned(folder)
     finished = False
     try:
         yield folder
+        _require_same_folder(folder, lock)
         finished = True
     finally:
         _close(folder, lock, finished=finished)
@@ -102,6 +115,15 @@ def _lock(folder: Path, command: str) -> IO[str]:
     json.dump({"command": command, "process": os.getpid(), "started": datetime.now().isoformat()}, file)
     file.flush()
     return file
+
+
+def _require_same_folder(folder: Path, lock: IO[str]) -> None:
+    """Refuse to call a run finished whose folder was removed or replaced under it."""
+    path = folder / LOCK_NAME
+    if not path.exists() or path.stat().st_ino != os.fstat(lock.fileno()).st_ino:
+        raise StorageError(
+            f"'{folder}' was removed or replaced while the run was writing into it. Check the drive and run it again."
+        )
 
 
 def _close(folder: Path, lock: IO[str], *, finished: bool) -> None:

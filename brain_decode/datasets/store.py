@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +26,7 @@ from brain_decode.datasets.store_entry import (
     sha256_of_files,
     write_entry,
 )
-from brain_decode.preprocessing.base import Continuous, SignalStep, require_continuous
+from brain_decode.preprocessing.base import Continuous, SignalStep, apply_signal_step, require_continuous
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.recording import Recording
 from brain_decode.signals.space import Space
@@ -32,6 +35,7 @@ from brain_decode.signals.windows import Windows
 __all__ = ["SignalStore", "prepare_store"]
 
 _TRIALS_PER_BLOCK = 64
+_BLOCK_VALUES = 1 << 21
 _PICK = "pick"
 _NAMED_CHANNELS = 8  # an error names no more; a volume has many thousands
 
@@ -100,6 +104,7 @@ def _key(recording: Recording, steps: Sequence[SignalStep], files: Sequence[dict
         "continuous": recording.continuous,
         "start_s": recording.start_s,
         "steps": [step.to_json() for step in steps],
+        "code": _code(steps),
     }
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     # The same file may be read as other numbers (unit, axes), so arrays in memory are hashed themselves.
@@ -109,24 +114,29 @@ def _key(recording: Recording, steps: Sequence[SignalStep], files: Sequence[dict
     return digest.hexdigest()
 
 
+def _code(steps: Sequence[SignalStep]) -> dict[str, str]:
+    """Return what changes when steps compute other numbers: the source of their modules and MNE's release."""
+    if not steps:
+        return {}
+    modules = {type(step).__module__ for step in steps}
+    sources = {name: _source_of(name) for name in sorted(modules)}
+    return sources | {name: version(name) for name in ("mne", "scipy")}
+
+
+@cache
+def _source_of(module: str) -> str:
+    path = getattr(sys.modules[module], "__file__", None)  # none where a step was typed into a console
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest() if path else ""
+
+
 def _write_continuous(
     recording: Recording, steps: Sequence[SignalStep], path: Path, files: list[dict[str, Any]]
 ) -> StoreEntry:
-    decoded = recording.space.decoded_indices()
-    samples = recording.read()
-    _require_finite(samples[decoded], recording.space.pick(decoded), f"{recording.label}")
-    content_hash = _hash_blocks([samples[decoded]])
-    if not (steps and steps[0].name == _PICK):
-        samples, sensors = samples[decoded], recording.space.pick(decoded)
-    else:
-        sensors = recording.space
-    signal = Continuous(samples, recording.rate_hz, sensors)
-    for step in steps:
-        signal = step.apply(signal)
+    signal, content_hash = _processed(recording, steps)
     _require_channels(signal.sensors, recording)
     _require_finite(signal.data, signal.sensors, f"{recording.label} after {[step.name for step in steps]}")
     entry = _entry(recording, path, files, content_hash, steps, signal.sensors, signal.rate_hz, signal.data.shape[1])
-    write_entry(entry, [signal.data.T])
+    write_entry(entry, _time_blocks(signal.data))
     return entry
 
 
@@ -138,6 +148,39 @@ def _write_trials(recording: Recording, path: Path, files: list[dict[str, Any]])
     entry = _entry(recording, path, files, content_hash, (), sensors, recording.rate_hz, recording.n_times)
     write_entry(entry, _trial_blocks(recording, decoded))
     return entry
+
+
+def _processed(recording: Recording, steps: Sequence[SignalStep]) -> tuple[Continuous, str]:
+    """Return the signal after the steps, and the content hash of the decoded channels before them."""
+    sensors = recording.space
+    decoded = sensors.decoded_indices()
+    samples = _read(recording)
+    brain = samples if len(decoded) == len(samples) else samples[decoded]
+    _require_finite(brain, sensors.pick(decoded), f"{recording.label}")
+    content_hash = _hash_blocks(brain)
+    signal = Continuous(brain, recording.rate_hz, sensors.pick(decoded))
+    if steps and steps[0].name == _PICK:
+        signal = Continuous(samples, recording.rate_hz, sensors)
+    del samples, brain  # a long recording is held once while steps run on it
+    for step in steps:
+        signal = apply_signal_step(step, signal)
+    return signal, content_hash
+
+
+def _read(recording: Recording) -> np.ndarray:
+    """Return all samples.
+
+    Raises:
+        DataError: The file is gone, was cut off, or sits on a drive that was removed.
+    """
+    try:
+        return recording.read()
+    except (OSError, ValueError, RuntimeError) as error:  # what readers raise, by format
+        files = ", ".join(str(path) for path in recording.files) or "its file"
+        raise DataError(
+            f"{recording.label} can no longer be read ({error}). Check {files} and the drive it is on, and repeat the "
+            "command: what is prepared stays."
+        ) from error
 
 
 def _entry(
@@ -164,6 +207,13 @@ def _entry(
         files=files,
         path=path,
     )
+
+
+def _time_blocks(data: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield (time, channel) pieces of a (channel, time) signal, small beside the signal itself."""
+    length = max(_BLOCK_VALUES // max(len(data), 1), 1)
+    for first in range(0, data.shape[1], length):
+        yield data[:, first : first + length].T
 
 
 def _trial_blocks(recording: Recording, decoded: np.ndarray) -> Iterator[np.ndarray]:

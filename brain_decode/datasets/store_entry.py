@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
-import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from brain_decode.core.errors import StorageError
+from brain_decode.core.files import place_beside, remove_abandoned, storage_error
 from brain_decode.signals.space import Space, space_from_json
 
 __all__ = [
@@ -29,7 +26,6 @@ __all__ = [
 ]
 
 _BLOCK_BYTES = 1 << 22
-_STALE_PARTIAL_S = 24 * 3600.0
 _FORMAT = 1
 
 
@@ -104,21 +100,16 @@ def _read_entry(manifest: Path) -> StoreEntry | None:
 
 
 def open_folder(folder: Path) -> None:
-    """Create the store folder and remove partial files older than a day.
+    """Create the store folder and remove what killed writers left in it.
 
     Raises:
         StorageError: The folder cannot be created or written to.
     """
     with _storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / f".{uuid.uuid4().hex}.partial"
-        probe.write_bytes(b"")
-        probe.unlink()
-        for partial in folder.glob(".*.partial"):
-            # Another run that shares the folder may rename its partial file at any moment.
-            with suppress(FileNotFoundError):
-                if time.time() - partial.stat().st_mtime > _STALE_PARTIAL_S:
-                    partial.unlink()
+        with place_beside(folder / "probe"):
+            pass
+        remove_abandoned(folder)
 
 
 def write_entry(entry: StoreEntry, blocks: Iterable[np.ndarray]) -> None:
@@ -137,17 +128,13 @@ def write_entry(entry: StoreEntry, blocks: Iterable[np.ndarray]) -> None:
 
 
 def _write_beside(path: Path, pieces: Iterable[memoryview]) -> None:
-    partial = path.parent / f".{path.name}.{uuid.uuid4().hex}.partial"
-    try:
-        with _storage_errors(path.parent):
-            with partial.open("wb") as file:
-                for piece in pieces:
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with _storage_errors(path.parent), place_beside(path) as beside:
+        with beside.open("wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
 
 
 @contextmanager
@@ -155,11 +142,7 @@ def _storage_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"The disk of {folder} is full. Free space or choose another store folder.") from error
-        raise StorageError(
-            f"The store folder {folder} cannot be written to: {error.strerror or error}. Choose another one."
-        ) from error
+        raise storage_error(folder, error) from error
 
 
 def known_file_hashes(folder: Path) -> dict[tuple[str, int, int], str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from brain_decode.core.errors import ConfigError, DataError, StorageError
+from brain_decode.core.files import make_folder, place_beside, storage_error
 from brain_decode.decoder.architectures import resolve_encoder, resolve_head
 from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
 from brain_decode.decoder.card import model_card
@@ -33,18 +32,13 @@ def save_decoder(decoder: BrainDecoder, folder: Path) -> Path:
     """
     if folder.exists() and any(folder.iterdir()) and not (folder / "config.json").is_file():
         raise StorageError(f"'{folder}' holds files that are not a decoder; choose an empty folder.")
+    make_folder(folder.parent)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+        with place_beside(folder, is_folder=True) as partial:
+            _write_files(decoder, partial)
+            _replace_folder(partial, folder)
     except OSError as error:
-        raise StorageError(f"Cannot write a decoder to '{folder}': {error.strerror}. Choose another out=.") from error
-    try:
-        _write_files(decoder, partial)
-        _replace_folder(partial, folder)
-    except OSError as error:
-        raise StorageError(f"Writing the decoder to '{folder}' failed: {error.strerror}. Nothing was left.") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        raise storage_error(folder, error) from error
     return folder
 
 
@@ -77,13 +71,11 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _replace_folder(partial: Path, folder: Path) -> None:
-    partial.chmod(0o755)  # mkdtemp makes it private
-    if folder.exists():
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
-        folder.rename(old / "artifact")
+    if not folder.exists():
         partial.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    else:
+        return
+    with place_beside(folder, is_folder=True) as old:
+        folder.rename(old / "artifact")
         partial.rename(folder)
 
 

@@ -5,16 +5,9 @@ from __future__ import annotations
 import numpy as np
 from pyriemann.spatialfilters import CSP as CommonSpatialPatterns
 
-from brain_decode.core.errors import ConfigError, unknown_option
+from brain_decode.core.errors import ConfigError
 from brain_decode.encoders.base import ClosedFormEncoder
-from brain_decode.nn.covariance import (
-    COVARIANCE_ESTIMATORS,
-    require_finite,
-    require_live_channels,
-    signal_subspace,
-    type_scale,
-    window_covariances,
-)
+from brain_decode.nn.covariance import require_estimator, require_finite, signal_filters, window_covariances
 from brain_decode.signals.spec import SignalSpec
 
 __all__ = ["CSP"]
@@ -37,8 +30,7 @@ class CSP(ClosedFormEncoder):
 
     def __init__(self, signal_spec: SignalSpec, n_filters: int = 6, estimator: str = "oas") -> None:
         super().__init__(signal_spec)
-        if estimator not in COVARIANCE_ESTIMATORS:
-            raise unknown_option("covariance estimator", estimator, COVARIANCE_ESTIMATORS)
+        require_estimator(estimator)
         if n_filters < 1:
             raise ConfigError(f"csp needs at least one filter, got n_filters={n_filters}.")
         self.n_filters = n_filters
@@ -62,11 +54,7 @@ class CSP(ClosedFormEncoder):
         """
         if labels is None or len(np.unique(labels)) < 2:
             raise ConfigError("csp needs labels of at least two classes. Choose tangent_space for this task.")
-        sensors = self.signal_spec.sensors
-        require_live_channels(windows, sensors.names)
-        scale = type_scale(windows, sensors)
-        average = window_covariances(windows / scale[:, None], "sample").mean(axis=0)
-        subspace = signal_subspace(average) / scale
+        subspace = signal_filters(windows, self.signal_spec.sensors)
         covariances = window_covariances(subspace @ windows, self.estimator)
         patterns = CommonSpatialPatterns(nfilter=self.n_filters, metric="euclid")
         patterns.fit(covariances / np.trace(covariances, axis1=1, axis2=2)[:, None, None], np.asarray(labels))

@@ -11,13 +11,7 @@ from scipy.signal import get_window
 
 from brain_decode.core.errors import ConfigError
 from brain_decode.encoders.base import ClosedFormEncoder
-from brain_decode.nn.covariance import (
-    require_finite,
-    require_live_channels,
-    signal_subspace,
-    type_scale,
-    window_covariances,
-)
+from brain_decode.nn.covariance import require_finite, signal_filters
 from brain_decode.signals.spec import SignalSpec
 
 __all__ = ["FilterbankTangent"]
@@ -70,11 +64,7 @@ class FilterbankTangent(ClosedFormEncoder):
 
     def fit_arrays(self, windows: np.ndarray, labels: np.ndarray | None) -> None:
         """Fit the scale, the subspace and the mean co-spectrum of each band; labels are not used."""
-        sensors = self.signal_spec.sensors
-        require_live_channels(windows, sensors.names)
-        scale = type_scale(windows, sensors)
-        average = window_covariances(windows / scale[:, None], "sample").mean(axis=0)
-        filters = signal_subspace(average) / scale
+        filters = signal_filters(windows, self.signal_spec.sensors)
         means = [gmean(matrices, metric="riemann") for matrices in self._cospectra(windows, filters)]
         self.store_fitted(filters=filters, references=np.stack(means))
 

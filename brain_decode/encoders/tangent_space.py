@@ -6,16 +6,8 @@ import numpy as np
 from pyriemann.geometry.mean import gmean
 from pyriemann.geometry.tangentspace import tangent_space
 
-from brain_decode.core.errors import unknown_option
 from brain_decode.encoders.base import ClosedFormEncoder
-from brain_decode.nn.covariance import (
-    COVARIANCE_ESTIMATORS,
-    require_finite,
-    require_live_channels,
-    signal_subspace,
-    type_scale,
-    window_covariances,
-)
+from brain_decode.nn.covariance import require_estimator, require_finite, signal_filters, window_covariances
 from brain_decode.signals.spec import SignalSpec
 
 __all__ = ["TangentSpace"]
@@ -39,8 +31,7 @@ class TangentSpace(ClosedFormEncoder):
 
     def __init__(self, signal_spec: SignalSpec, estimator: str = "oas") -> None:
         super().__init__(signal_spec)
-        if estimator not in COVARIANCE_ESTIMATORS:
-            raise unknown_option("covariance estimator", estimator, COVARIANCE_ESTIMATORS)
+        require_estimator(estimator)
         self.estimator = estimator
 
     @property
@@ -51,11 +42,7 @@ class TangentSpace(ClosedFormEncoder):
 
     def fit_arrays(self, windows: np.ndarray, labels: np.ndarray | None) -> None:
         """Fit the scale, the subspace and the mean covariance; labels are not used."""
-        sensors = self.signal_spec.sensors
-        require_live_channels(windows, sensors.names)
-        scale = type_scale(windows, sensors)
-        average = window_covariances(windows / scale[:, None], "sample").mean(axis=0)
-        filters = signal_subspace(average) / scale
+        filters = signal_filters(windows, self.signal_spec.sensors)
         covariances = window_covariances(filters @ windows, self.estimator)
         self.store_fitted(filters=filters, reference=gmean(covariances, metric="riemann"))
 

@@ -7,16 +7,9 @@ from pyriemann.geometry.mean import gmean
 from pyriemann.geometry.tangentspace import tangent_space
 from pyriemann.spatialfilters import Xdawn
 
-from brain_decode.core.errors import ConfigError, unknown_option
+from brain_decode.core.errors import ConfigError
 from brain_decode.encoders.base import ClosedFormEncoder
-from brain_decode.nn.covariance import (
-    COVARIANCE_ESTIMATORS,
-    require_finite,
-    require_live_channels,
-    signal_subspace,
-    type_scale,
-    window_covariances,
-)
+from brain_decode.nn.covariance import require_estimator, require_finite, signal_filters, window_covariances
 from brain_decode.signals.spec import SignalSpec
 
 __all__ = ["XdawnTangent"]
@@ -38,8 +31,7 @@ class XdawnTangent(ClosedFormEncoder):
 
     def __init__(self, signal_spec: SignalSpec, n_filters: int = 2, estimator: str = "oas") -> None:
         super().__init__(signal_spec)
-        if estimator not in COVARIANCE_ESTIMATORS:
-            raise unknown_option("covariance estimator", estimator, COVARIANCE_ESTIMATORS)
+        require_estimator(estimator)
         if n_filters < 1:
             raise ConfigError(f"xdawn_tangent needs at least one filter per class, got n_filters={n_filters}.")
         self.n_filters = n_filters
@@ -61,11 +53,7 @@ class XdawnTangent(ClosedFormEncoder):
         """
         if labels is None:
             raise ConfigError("xdawn_tangent needs class labels. Choose tangent_space or time_means for this task.")
-        sensors = self.signal_spec.sensors
-        require_live_channels(windows, sensors.names)
-        scale = type_scale(windows, sensors)
-        average = window_covariances(windows / scale[:, None], "sample").mean(axis=0)
-        subspace = signal_subspace(average) / scale
+        subspace = signal_filters(windows, self.signal_spec.sensors)
         xdawn = Xdawn(nfilter=self.n_filters, estimator="scm").fit(subspace @ windows, np.asarray(labels))
         filters, prototypes = xdawn.filters_ @ subspace, xdawn.evokeds_
         covariances = self._covariances(windows, filters, prototypes)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import DataError, StorageError
+from brain_decode.core.files import make_folder, place_beside, storage_error
 
 __all__ = [
     "dimension_columns",
@@ -62,17 +61,13 @@ def write_predictions(frame: pd.DataFrame, path: Path) -> None:
         StorageError: The folder cannot be written.
     """
     path = Path(path)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frame.to_parquet(beside, index=False)
-        beside.replace(path)
+        with place_beside(path) as beside:
+            frame.to_parquet(beside, index=False)
+            beside.replace(path)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            beside.unlink()
-        raise StorageError(
-            f"Predictions cannot be written to {path}: {error}. Free space or choose out=DIR."
-        ) from error
+        raise storage_error(path, error) from error
 
 
 def read_predictions(path: Path) -> pd.DataFrame:

@@ -11,8 +11,10 @@ from brain_decode.signals.space import Space
 
 __all__ = [
     "COVARIANCE_ESTIMATORS",
+    "require_estimator",
     "require_finite",
     "require_live_channels",
+    "signal_filters",
     "signal_subspace",
     "type_scale",
     "window_covariances",
@@ -67,6 +69,22 @@ def type_scale(windows: np.ndarray, sensors: Space) -> np.ndarray:
     return medians[kind_of]
 
 
+def signal_filters(windows: np.ndarray, sensors: Space) -> np.ndarray:
+    """Return (rank, channel) filters that scale training windows by type and leave out directions without signal.
+
+    Args:
+        windows: (window, channel, time).
+        sensors: Their channels.
+
+    Raises:
+        DataError: No windows, flat channels, or values that are not finite.
+    """
+    require_live_channels(windows, sensors.names)
+    scale = type_scale(windows, sensors)
+    average = window_covariances(windows / scale[:, None], "sample").mean(axis=0)
+    return signal_subspace(average) / scale
+
+
 def signal_subspace(covariance: np.ndarray) -> np.ndarray:
     """Return (rank, channel) filters onto the directions that carry signal; the identity where none is missing.
 
@@ -78,6 +96,16 @@ def signal_subspace(covariance: np.ndarray) -> np.ndarray:
     return np.eye(len(values)) if kept.all() else vectors[:, kept].T
 
 
+def require_estimator(estimator: str) -> None:
+    """Refuse an estimator that is not in `COVARIANCE_ESTIMATORS`.
+
+    Raises:
+        ConfigError: Names the closest one.
+    """
+    if estimator not in COVARIANCE_ESTIMATORS:
+        raise unknown_option("covariance estimator", estimator, COVARIANCE_ESTIMATORS)
+
+
 def window_covariances(windows: np.ndarray, estimator: str = "oas") -> np.ndarray:
     """Return (window, channel, channel) covariances, each shrunk toward a multiple of the identity.
 
@@ -87,8 +115,7 @@ def window_covariances(windows: np.ndarray, estimator: str = "oas") -> np.ndarra
 
     Source: Chen et al. 2010 (OAS), Ledoit and Wolf 2004; equal to scikit-learn's, for all windows at once.
     """
-    if estimator not in COVARIANCE_ESTIMATORS:
-        raise unknown_option("covariance estimator", estimator, COVARIANCE_ESTIMATORS)
+    require_estimator(estimator)
     centred = windows - windows.mean(axis=2, keepdims=True)
     n_channels, n_times = centred.shape[1:]
     sample = centred @ centred.swapaxes(1, 2) / n_times

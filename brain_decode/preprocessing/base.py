@@ -15,7 +15,18 @@ from brain_decode.core.errors import ConfigError, SpecMismatch, unknown_option
 from brain_decode.signals.space import Space
 from brain_decode.signals.windows import Windows
 
-__all__ = ["Continuous", "Preprocessing", "SignalStep", "Step", "WindowStep", "step_from_json"]
+__all__ = [
+    "Continuous",
+    "Preprocessing",
+    "SignalStep",
+    "Step",
+    "WindowStep",
+    "apply_signal_step",
+    "require_continuous",
+    "step_from_json",
+]
+
+_BLOCK_BYTES = 1 << 25  # of one channelwise step at a time
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,8 @@ class Step(ABC):
 
 class SignalStep(Step):
     """A stateless step on a continuous recording; its output may be kept in the signal store."""
+
+    is_channelwise: ClassVar[bool] = False  # True when each output channel depends on the same input channel alone
 
     @abstractmethod
     def apply(self, signal: Continuous) -> Continuous:
@@ -164,7 +177,7 @@ class Preprocessing:
     def apply_signal(self, signal: Continuous) -> Continuous:
         """Run the stateless steps in order."""
         for step in self.signal_steps:
-            signal = step.apply(signal)
+            signal = apply_signal_step(step, signal)
         return signal
 
     def fit_windows(self, windows: Windows) -> Windows:
@@ -200,6 +213,28 @@ class Preprocessing:
         _require_kind(signal_steps, SignalStep, "signal_steps")
         _require_kind(window_steps, WindowStep, "window_steps")
         return cls(signal_steps, window_steps)  # type: ignore[arg-type]
+
+
+def apply_signal_step(step: SignalStep, signal: Continuous) -> Continuous:
+    """Run a stateless step; a channelwise one goes through a long recording a few channels at a time.
+
+    Its working copies are then small beside the recording; the numbers are the same.
+    """
+    rows = max(_BLOCK_BYTES // max(signal.data.shape[1] * signal.data.itemsize, 1), 1)
+    in_blocks = step.is_channelwise and rows < len(signal.data)
+    return _apply_in_blocks(step, signal, rows) if in_blocks else step.apply(signal)
+
+
+def _apply_in_blocks(step: SignalStep, signal: Continuous, rows: int) -> Continuous:
+    out = np.empty((0, 0))
+    rate_hz = signal.rate_hz
+    for first in range(0, len(signal.data), rows):
+        chosen = np.arange(first, min(first + rows, len(signal.data)))
+        part = step.apply(Continuous(signal.data[chosen], signal.rate_hz, signal.sensors.pick(chosen)))
+        if first == 0:
+            out, rate_hz = np.empty((len(signal.data), part.data.shape[1])), part.rate_hz
+        out[chosen] = part.data
+    return Continuous(out, rate_hz, signal.sensors)
 
 
 def _require_kind(steps: Sequence[Step], kind: type[Step], where: str) -> None:

@@ -96,6 +96,7 @@ class Rereference(SignalStep):
         if not is_eeg.any():
             raise DataError("rereference needs EEG channels; the recording has none.")
         used = np.flatnonzero(is_eeg) if self.to == "average" else signal.sensors.indices(list(self.to))
+        referenced = signal.data if len(used) == len(signal.data) else signal.data[used]
         data = signal.data.copy()
-        data[is_eeg] -= signal.data[used].mean(axis=0)
+        np.subtract(data, referenced.mean(axis=0), out=data, where=is_eeg[:, None])
         return Continuous(data, signal.rate_hz, signal.sensors)

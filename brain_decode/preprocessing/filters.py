@@ -29,6 +29,7 @@ class BandPass(SignalStep):
     """
 
     name = "bandpass"
+    is_channelwise = True
 
     low_hz: float | None = None
     high_hz: float | None = None
@@ -88,6 +89,7 @@ class Notch(SignalStep):
     """
 
     name = "notch"
+    is_channelwise = True
 
     line_hz: float
     method: str = "zero_phase"
@@ -137,6 +139,7 @@ class Resample(SignalStep):
     """
 
     name = "resample"
+    is_channelwise = True
     is_causal = False
 
     rate_hz: float

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +14,7 @@ import pandas as pd
 from scipy.fft import irfft, rfft
 
 from brain_decode.core.errors import DataError
-from brain_decode.core.files import make_folder, storage_error, write_atomically
+from brain_decode.core.files import make_folder, place_beside, remove_abandoned, storage_error, write_atomically
 from brain_decode.core.progress import track
 from brain_decode.simulation.oracle import write_oracle
 from brain_decode.simulation.pictures import PictureSet, draw_pictures
@@ -75,17 +73,16 @@ def make_study(root: Path, settings: StudySettings) -> Path:
     folder = Path(root) / settings.hash
     if folder.exists():
         return _checked(folder, settings)
-    beside = make_folder(Path(root)) / f".{settings.hash}.{uuid.uuid4().hex}.part"
+    remove_abandoned(make_folder(Path(root)))
     try:
-        _write_study(make_folder(beside), settings)
-        if not folder.exists():  # another process may have been faster
-            beside.rename(folder)
+        with place_beside(folder, is_folder=True) as beside:
+            _write_study(beside, settings)
+            if not folder.exists():  # another process may have been faster
+                beside.rename(folder)
     except OSError as error:
         if folder.exists():
             return _checked(folder, settings)
         raise storage_error(folder, error) from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ from brain_decode.training.recipes import Plan, Recipe
 from brain_decode.training.trials import Trials
 
 __all__ = ["CrossValidation", "Protocol", "cross_validate", "fit_final"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -82,7 +85,20 @@ def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValid
         parts += _run_fold(plan, trials, part, protocol, result)
     result.predictions = pd.concat(parts, ignore_index=True)
     result.openings = collect_openings(sealed)
+    _tell_left_out(result.folds)
     return result
+
+
+def _tell_left_out(folds: Sequence[dict[str, Any]]) -> None:
+    names = sorted({name for fold in folds for name in fold.get("n_left_out", {})})
+    if names:
+        most = max(count for fold in folds for count in fold.get("n_left_out", {}).values())
+        _LOG.warning(
+            "%s: fitted without up to %d training windows a fold, drawn at random, because more do not fit into "
+            "memory_gib. Raise it to use them all.",
+            ", ".join(names),
+            most,
+        )
 
 
 def _run_fold(
@@ -98,6 +114,8 @@ def _run_fold(
         for name, one in named.items()
     ]
     record = {"name": fold.name, "n_train": len(kept), "n_test": len(test), "selected": chosen.name}
+    left_out = {name: one.n_left_out for name, one in fitted.items() if one.n_left_out}
+    record |= {"n_left_out": left_out} if left_out else {}
     result.folds.append(record | ({"selection_scores": scores} if len(plan.candidates) > 1 else {}))
     result.curves += [{"fold": fold.name, **point} for point in fitted[chosen.name].curves]
     result.fitted.append(fitted[chosen.name])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from brain_decode.core.errors import DataError, SpecMismatch
+from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.core.seeding import seed_everything
 from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
 from brain_decode.encoders.base import ClosedFormEncoder, Encoder
@@ -22,10 +23,12 @@ from brain_decode.signals.spec import SignalSpec
 from brain_decode.signals.windows import Windows
 from brain_decode.training.recipes import Recipe
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
+from brain_decode.training.unfinished import fit_folder
 
 __all__ = ["FitSettings", "FittedDecoder", "GroupReader", "fit_decoder"]
 
-_FIT_BYTES = 1 << 30  # fitted preprocessing steps of a network see at most this much of the training part
+_COPIES = 4  # float64 copies of the windows that steps and closed-form parts hold at once while they are fitted
+_READ_BYTES = 1 << 26  # windows read at once
 
 
 @dataclass(frozen=True)
@@ -37,20 +40,40 @@ class FitSettings:
         trainer: `conf/trainer` settings for networks.
         optimizer: `conf/optimizer` settings for networks.
         average_repetitions: Train on the mean of the repetitions of each stimulus.
+        memory_gib: What fitting in closed form may take; where more windows are there than fit, as many are drawn at
+            random.
+        state_folder: Where networks keep the state of their training, and take it up again; None keeps none.
+
+    Raises:
+        ConfigError: No memory.
     """
 
     seed: int = 0
     trainer: Mapping[str, Any] = field(default_factory=dict)
     optimizer: Mapping[str, Any] = field(default_factory=dict)
     average_repetitions: bool = False
+    memory_gib: float = 4.0
+    state_folder: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.memory_gib <= 0:
+            raise ConfigError(f"memory_gib is a positive number of gibibytes, got {self.memory_gib:g}.")
 
 
 @dataclass(frozen=True)
 class FittedDecoder:
-    """A decoder and how its training went (`curves` is empty for closed-form decoders)."""
+    """A decoder and how its training went.
+
+    Args:
+        decoder: Fitted.
+        curves: One row per epoch; empty for closed-form decoders.
+        n_left_out: Training windows (or averages) that a closed-form decoder did not see, because they do not fit into
+            memory.
+    """
 
     decoder: BrainDecoder
-    curves: list[dict[str, Any]]
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    n_left_out: int = 0
 
 
 @dataclass
@@ -110,16 +133,18 @@ def fit_decoder(
     preprocessing = recipe.build_preprocessing()
     every_row = np.sort(np.concatenate([rows, validation]).astype(int))
     if recipe.is_fixed:
-        return FittedDecoder(_fixed_decoder(recipe, trials), [])
+        return FittedDecoder(_fixed_decoder(recipe, trials))
     _require_classes(recipe, trials, rows)
-    spec = _fit_preprocessing(preprocessing, trials, _bounded(every_row, trials, preprocessing, settings.seed))
+    at_most = _at_most(trials, preprocessing, settings)
+    spec = _fit_preprocessing(preprocessing, trials, _drawn(every_row, at_most, settings.seed))
     encoder = recipe.build_encoder(spec)
     head = recipe.build_head(encoder, trials.target_spec)
     decoder = BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials, preprocessing))
     if isinstance(encoder, ClosedFormEncoder):
-        _fit_closed_form(decoder, trials, every_row, settings)
-        return FittedDecoder(decoder, [])
-    return FittedDecoder(decoder, _fit_gradient(decoder, trials, rows, validation, settings))
+        n_left_out = _fit_closed_form(decoder, trials, every_row, settings)
+        return FittedDecoder(decoder, n_left_out=n_left_out)
+    state = _state_folder(recipe, rows, validation, settings)
+    return FittedDecoder(decoder, _fit_gradient(decoder, trials, rows, validation, settings, state))
 
 
 def _fixed_decoder(recipe: Recipe, trials: Trials) -> BrainDecoder:
@@ -163,13 +188,17 @@ def _require_classes(recipe: Recipe, trials: Trials, rows: np.ndarray) -> None:
         )
 
 
-def _bounded(rows: np.ndarray, trials: Trials, preprocessing: Preprocessing, seed: int) -> np.ndarray:
-    """Return at most as many rows as fit into `_FIT_BYTES`, drawn without replacement."""
-    probe = trials.windows(preprocessing, rows[:1])
-    at_most = max(_FIT_BYTES // max(probe.data.nbytes, 1), 1)
-    if len(rows) <= at_most:
-        return rows
-    return np.sort(np.random.default_rng(seed).choice(rows, size=at_most, replace=False))
+def _at_most(trials: Trials, preprocessing: Preprocessing, settings: FitSettings) -> int:
+    """Return how many windows fit into the memory that fitting may take."""
+    window = trials.windows(preprocessing, np.zeros(1, dtype=int)).data
+    return max(int(settings.memory_gib * 2**30 / (window.size * 8 * _COPIES)), 1)
+
+
+def _drawn(positions: np.ndarray, at_most: int, seed: int) -> np.ndarray:
+    """Return at most so many positions, drawn without replacement and kept in order."""
+    if len(positions) <= at_most:
+        return positions
+    return np.sort(np.random.default_rng(seed).choice(positions, size=at_most, replace=False))
 
 
 def _fit_preprocessing(preprocessing: Preprocessing, trials: Trials, rows: np.ndarray) -> SignalSpec:
@@ -182,12 +211,12 @@ def _groups(trials: Trials, rows: np.ndarray, average: bool) -> RepetitionGroups
     return repetition_groups(trials.table, rows) if average else RepetitionGroups(rows, np.arange(len(rows)))
 
 
-def _fit_closed_form(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, settings: FitSettings) -> None:
+def _fit_closed_form(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, settings: FitSettings) -> int:
+    """Fit encoder and head; returns the number of windows that were left out."""
     groups = _groups(trials, rows, settings.average_repetitions)
     reader = GroupReader(trials, decoder.preprocessing, groups, decoder.signal_spec.subjects)
-    everything = np.arange(len(groups))
-    windows, target = reader.windows(everything), reader.targets(everything)
-    batch = SignalBatch.from_windows(windows, decoder.signal_spec.subjects)
+    positions = _drawn(np.arange(len(groups)), _at_most(trials, decoder.preprocessing, settings), settings.seed)
+    batch, target = _read(reader, positions, decoder.signal_spec), reader.targets(positions)
     labels = target if trials.task == "classification" else None
     encoder, head = decoder.encoder, decoder.head
     if not isinstance(encoder, ClosedFormEncoder) or not isinstance(head, ClosedFormHead):
@@ -199,10 +228,39 @@ def _fit_closed_form(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, se
     with torch.no_grad():
         embedding = encoder(batch)
     head.fit(embedding, target)
+    return len(groups) - len(positions)
+
+
+def _read(reader: GroupReader, positions: np.ndarray, spec: SignalSpec) -> SignalBatch:
+    """Return the windows of these positions; repetitions are averaged a few at a time."""
+    rows_each = len(reader.groups.rows) / len(reader.groups)
+    at_once = max(int(_READ_BYTES / (4 * spec.n_channels * spec.n_times * rows_each)), 1)
+    parts = np.array_split(positions, -(-len(positions) // at_once))
+    batches = [SignalBatch.from_windows(reader.windows(part), reader.subjects) for part in parts]
+    return batches[0] if len(batches) == 1 else SignalBatch.concatenate(batches)
+
+
+def _state_folder(recipe: Recipe, rows: np.ndarray, validation: np.ndarray, settings: FitSettings) -> Path | None:
+    """Return where this fit keeps its state: fits of one run differ by recipe, rows and settings."""
+    if settings.state_folder is None:
+        return None
+    kept = {name: value for name, value in settings.trainer.items() if name != "logger_folder"}
+    return fit_folder(
+        settings.state_folder,
+        recipe=asdict(recipe),
+        rows=rows,
+        validation=validation,
+        settings=[settings.seed, kept, settings.optimizer, settings.average_repetitions],
+    )
 
 
 def _fit_gradient(
-    decoder: BrainDecoder, trials: Trials, rows: np.ndarray, validation: np.ndarray, settings: FitSettings
+    decoder: BrainDecoder,
+    trials: Trials,
+    rows: np.ndarray,
+    validation: np.ndarray,
+    settings: FitSettings,
+    state_folder: Path | None,
 ) -> list[dict[str, Any]]:
     from brain_decode.training.lightning_module import fit_network
 
@@ -223,6 +281,7 @@ def _fit_gradient(
         trainer=settings.trainer,
         optimizer=settings.optimizer,
         seed=settings.seed,
+        checkpoint_folder=state_folder,
     )
     return list(result.curves)
 

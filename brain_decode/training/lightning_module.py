@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -25,6 +24,7 @@ from brain_decode.core.seeding import derived_seed, seed_everything
 from brain_decode.encoders.base import Encoder
 from brain_decode.heads.base import Head
 from brain_decode.signals.batch import SignalBatch
+from brain_decode.training.resuming import AtomicCheckpoints, KeepState, last_state
 
 __all__ = ["BatchReader", "TrainerSettings", "TrainingResult", "fit_network"]
 
@@ -53,6 +53,7 @@ class TrainerSettings:
         precision: Lightning's name of a precision: "32-true", "bf16-mixed", "64-true".
         accelerator: "auto", "cpu", "gpu" or "mps".
         gradient_clip: Largest norm of the gradient; 0 leaves it as it is.
+        keep_state_s: Seconds between two states of training on disk, which a killed run is taken up from.
         logger_folder: Where TensorBoard files go; None writes none.
 
     Raises:
@@ -65,6 +66,7 @@ class TrainerSettings:
     precision: str = "32-true"
     accelerator: str = "auto"
     gradient_clip: float = 1.0
+    keep_state_s: float = 30.0
     logger_folder: str | None = None
 
     def __post_init__(self) -> None:
@@ -122,8 +124,8 @@ def fit_network(
         trainer: Settings of `TrainerSettings`; defaults where absent.
         optimizer: `_target_` and settings of a torch optimiser; AdamW where empty.
         seed: Decides order and dropout: the same seed gives the same weights on the same machine (CPU).
-        checkpoint_folder: Where the state of training is kept after every epoch (`last.ckpt`), and resumed from where
-            there is one; a resumed run ends with the bits of an unbroken one. None keeps nothing.
+        checkpoint_folder: Where the state of training is kept, and resumed from where there is one, within an epoch
+            too; a resumed run ends with the bits of an unbroken one. None keeps nothing.
 
     Raises:
         ConfigError: Unknown settings, an optimiser that cannot be built, or a device that is not there.
@@ -138,10 +140,16 @@ def fit_network(
         head.learn_targets(_targets(reader, train_positions, settings.batch_size))
     module = _Network(encoder, head, optimizer, seed)
     best = _BestEpoch(settings)
-    train = _loader(reader, train_positions, settings.batch_size, seed)
-    validation = _loader(reader, validation_positions, settings.batch_size, None) if len(validation_positions) else None
+    batches = _EpochBatches(len(train_positions), settings.batch_size, seed)
+    train = _loader(reader, train_positions, batches)
+    validation = None
+    if len(validation_positions):
+        in_order = _EpochBatches(len(validation_positions), settings.batch_size, None)
+        validation = _loader(reader, validation_positions, in_order)
     with _quiet():
-        _run(_lightning_trainer(settings, best, checkpoint_folder), module, train, validation, checkpoint_folder)
+        running = _lightning_trainer(settings, best, checkpoint_folder)
+        batches.trainer = running
+        _run(running, module, train, validation, checkpoint_folder)
     module.cpu()
     best.restore(module)
     module.eval()
@@ -169,12 +177,14 @@ class _Windows(Dataset[Batch]):
 class _EpochBatches(Sampler[list[int]]):
     """Batches of equal size, give or take one; shuffled by seed and epoch alone, so that a resumed run sees the same.
 
-    Without a seed they follow the order of the windows.
+    Without a seed they follow the order of the windows. With a `trainer`, batches of this epoch that it has done
+    before it was stopped are left out.
     """
 
     def __init__(self, n_windows: int, batch_size: int, seed: int | None) -> None:
         self.n_windows, self.seed, self.epoch = n_windows, seed, 0
         self.n_batches = -(-n_windows // batch_size)
+        self.trainer: lightning.Trainer | None = None
 
     @property
     def sampler(self) -> _EpochBatches:
@@ -192,13 +202,13 @@ class _EpochBatches(Sampler[list[int]]):
         order = np.arange(self.n_windows)
         if self.seed is not None:
             order = np.random.default_rng(derived_seed(self.seed, "order", self.epoch)).permutation(order)
-        for part in np.array_split(order, self.n_batches):
+        done = 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+        for part in np.array_split(order, self.n_batches)[done:]:
             yield part.tolist()
 
 
-def _loader(reader: BatchReader, positions: np.ndarray, batch_size: int, seed: int | None) -> DataLoader[Batch]:
+def _loader(reader: BatchReader, positions: np.ndarray, batches: _EpochBatches) -> DataLoader[Batch]:
     """Return a loader that reads in this process, which beats workers on a memory map."""
-    batches = _EpochBatches(len(positions), batch_size, seed)
     return DataLoader(_Windows(reader, positions), batch_sampler=batches, collate_fn=_as_read)
 
 
@@ -274,6 +284,12 @@ class _BestEpoch(lightning.Callback):
         self.losses: dict[str, list[tuple[torch.Tensor, int]]] = {"train_loss": [], "validation_loss": []}
         self.bar = track(range(settings.max_epochs), "epochs", total=settings.max_epochs)
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Take up the progress of a run that was stopped, which may have been done."""
+        for _ in self.curves:
+            next(self.bar, None)
+        trainer.should_stop = self._is_out_of_patience()
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Advance the progress bar."""
         next(self.bar, None)
@@ -299,17 +315,23 @@ class _BestEpoch(lightning.Callback):
                 pl_module.log(name, point[name])
                 self._require_finite(name, point)
         self._compare(point, pl_module)
-        if point["validation_loss"] is not None and point["epoch"] - self.epoch >= self.patience:
-            trainer.should_stop = True
+        trainer.should_stop = self._is_out_of_patience()
+
+    def _is_out_of_patience(self) -> bool:
+        if not self.curves or self.curves[-1]["validation_loss"] is None:
+            return False
+        return bool(self.curves[-1]["epoch"] - self.epoch >= self.patience)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: tensors and plain values."""
-        return {"curves": self.curves, "epoch": self.epoch, "lowest": self.lowest, "state": self.state}
+        kept = ("curves", "epoch", "lowest", "state", "losses")
+        return {name: getattr(self, name) for name in kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.curves, self.epoch = list(state_dict["curves"]), state_dict["epoch"]
         self.lowest, self.state = state_dict["lowest"], state_dict["state"]
+        self.losses = {name: list(seen) for name, seen in state_dict["losses"].items()}
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Close the progress bar."""
@@ -362,9 +384,7 @@ def _targets(reader: BatchReader, positions: np.ndarray, batch_size: int) -> tor
 def _lightning_trainer(settings: TrainerSettings, best: _BestEpoch, folder: Path | None) -> lightning.Trainer:
     callbacks: list[lightning.Callback] = [best]
     if folder is not None:
-        callbacks.append(
-            ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
-        )
+        callbacks.append(KeepState(folder, settings.keep_state_s))
     try:
         return lightning.Trainer(
             max_epochs=settings.max_epochs,
@@ -374,7 +394,8 @@ def _lightning_trainer(settings: TrainerSettings, best: _BestEpoch, folder: Path
             gradient_clip_val=settings.gradient_clip or None,
             logger=_logger(settings.logger_folder),
             callbacks=callbacks,
-            enable_checkpointing=folder is not None,
+            plugins=[AtomicCheckpoints()],
+            enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
             num_sanity_val_steps=0,
@@ -403,8 +424,7 @@ def _run(
     validation: DataLoader[Batch] | None,
     folder: Path | None,
 ) -> None:
-    last = None if folder is None else folder / "last.ckpt"
-    resumed = str(last) if last is not None and last.is_file() else None
+    resumed = None if folder is None else last_state(folder)
     try:
         trainer.fit(module, train, validation, ckpt_path=resumed, weights_only=True)
     except SystemExit as error:  # Lightning turns Ctrl+C into an exit; the program above decides what it means

@@ -16,9 +16,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from omegaconf import DictConfig, OmegaConf
 
-__all__ = ["plain", "receipt_of", "split_hash"]
+__all__ = ["environment", "git_commit", "plain", "receipt_of", "split_hash", "versions"]
 
 _PACKAGES = ("brain_decode", "torch", "numpy", "scipy", "scikit-learn", "pandas", "mne", "pyriemann", "lightning")
 
@@ -50,13 +51,25 @@ def receipt_of(
         "created": started.isoformat(timespec="seconds"),
         "duration_s": round((datetime.now(UTC) - started).total_seconds(), 3),
         "seed": seed,
-        "versions": _versions(),
-        "git_commit": _git_commit(),
+        **environment(),
         "data": dict(data),
         "split_hash": folds_hash,
         "test_openings": [dict(opening) for opening in openings],
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Return what a machine adds to the numbers: versions, commit, processor, threads."""
+    return {
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        },
     }
 
 
@@ -68,7 +81,8 @@ def split_hash(predictions: pd.DataFrame) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Return the version of Python and of each package that numbers depend on."""
     found = {"python": sys.version.split()[0]}
     for package in _PACKAGES:
         try:
@@ -78,7 +92,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _git_commit() -> str | None:
+def git_commit() -> str | None:
     """Return the commit of the checkout this code runs from, None for an installed wheel."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():

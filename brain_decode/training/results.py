@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
@@ -20,8 +21,8 @@ from brain_decode.evaluation.evidence import (
     rank_evidence,
 )
 from brain_decode.evaluation.predictions import write_predictions
-from brain_decode.evaluation.scoring import score_classification, score_regression, score_retrieval
-from brain_decode.evaluation.statistics import clusters_of
+from brain_decode.evaluation.scoring import compare_decoders, score_classification, score_regression, score_retrieval
+from brain_decode.evaluation.statistics import clusters_of, holm
 from brain_decode.signals.spec import Task
 from brain_decode.training.receipts import plain
 
@@ -93,8 +94,27 @@ def _metrics(run: RunResult) -> dict[str, Any]:
         "metrics": by_decoder[run.decoder],
         "metrics_without_rejection": score(own, run) if len(kept) < len(scored) else None,
         "baselines": {name: scores for name, scores in by_decoder.items() if name != run.decoder},
+        "comparisons": _comparisons(kept, run),
         "oracle": run.oracle,
     }
+
+
+def _comparisons(kept: pd.DataFrame, run: RunResult) -> dict[str, Any]:
+    """Return how much better the run's decoder is than each decoder beside it, with Holm's correction for their number.
+
+    Two classes are compared by AUC, more by balanced accuracy.
+    """
+    if run.task != "classification":
+        return {}
+    metric = "auc" if len(run.classes) == 2 else "balanced_accuracy"
+    frames = {str(name): frame for name, frame in kept.groupby("decoder", sort=False)}
+    own = frames.pop(run.decoder)
+    found = {
+        name: {"metric": metric, **compare_decoders(own, frame, run.classes, metric=metric, seed=run.seed)}
+        for name, frame in frames.items()
+    }
+    corrected = holm(np.array([entry["p_bootstrap"] for entry in found.values()]))
+    return {name: {**found[name], "p_holm": float(p)} for name, p in zip(found, corrected, strict=True)}
 
 
 def _is_simulated(run: RunResult) -> bool:

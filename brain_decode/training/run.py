@@ -26,6 +26,7 @@ from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
+from brain_decode.training.unfinished import describe_run, require_still_there, state_folder, unfinished
 
 __all__ = ["train"]
 
@@ -45,7 +46,7 @@ def train(config: DictConfig, folder: Path) -> Path:
 
     Args:
         config: Composed from `conf/train.yaml`.
-        folder: Existing, empty run folder.
+        folder: Run folder: empty, or left by a killed run of the same settings, which goes on.
 
     Returns:
         The run folder, with `metrics.json`, `predictions.parquet`, `receipt.json`, `report.html` and `checkpoint/`.
@@ -55,6 +56,13 @@ def train(config: DictConfig, folder: Path) -> Path:
     """
     started = datetime.now(UTC)
     planned = _prepare(config, folder)
+    with unfinished(folder, describe_run(config, planned.protocol.hashes)):
+        return _run(planned, folder, started)
+
+
+def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
+    """Fit, score and write; what networks have learnt is kept beside until all is written."""
+    config = planned.config
     result = cross_validate(planned.plan, planned.loaded.trials, planned.protocol)
     final, selected = _final_decoder(planned, result)
     receipt = _receipt(planned, result, started)
@@ -77,6 +85,7 @@ def train(config: DictConfig, folder: Path) -> Path:
         classes=_classes(planned.loaded.trials),
         oracle=_oracle(planned),
     )
+    require_still_there(folder)
     metrics = write_results(run, config, folder)
     final.decoder.provenance = _provenance(planned, final.decoder, metrics, receipt, selected)
     final.decoder.save_pretrained(folder / "checkpoint")
@@ -98,6 +107,8 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
         trainer=_trainer(config, folder),
         optimizer=OmegaConf.to_container(config.optimizer, resolve=True),  # type: ignore[arg-type]
         average_repetitions=trials.task == "retrieval",
+        memory_gib=float(config.memory_gib),
+        state_folder=state_folder(folder),
     )
     gallery = gallery_kind(config.get("gallery"))
     # Retrieval is about pictures that were never trained on, whatever the split.

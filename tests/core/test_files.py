@@ -10,7 +10,7 @@ import pytest
 
 from brain_decode.core import files
 from brain_decode.core.errors import DataError, StorageError
-from brain_decode.core.files import make_folder, write_atomically
+from brain_decode.core.files import make_folder, place_beside, remove_abandoned, storage_error, write_atomically
 
 
 @pytest.mark.parametrize(("content", "expected"), [(b"\x00\x01", b"\x00\x01"), ("größer", "größer".encode())])
@@ -37,6 +37,30 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_beside(tmp_path: Path, monk
         write_atomically(path, "new")
     assert os.listdir(tmp_path) == ["x"]
     assert path.read_text() == "old"
+
+
+@pytest.mark.parametrize("is_folder", [False, True])
+def test_what_a_killed_writer_left_is_removed_and_what_is_being_written_stays(tmp_path: Path, is_folder: bool) -> None:
+    with place_beside(tmp_path / "going on", is_folder=is_folder) as going_on:
+        left = tmp_path / "below" / ".left.part"
+        left.parent.mkdir()
+        left.mkdir() if is_folder else left.touch()
+        remove_abandoned(tmp_path)
+        assert going_on.exists()
+        assert not left.exists()
+    assert not going_on.exists()
+
+
+def test_what_a_writer_renames_stays(tmp_path: Path) -> None:
+    with place_beside(tmp_path / "folder", is_folder=True) as beside:
+        (beside / "inside").write_text("whole")
+        beside.rename(tmp_path / "folder")
+    assert (tmp_path / "folder" / "inside").read_text() == "whole"
+
+
+def test_a_drive_that_is_gone_is_named_as_such(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match=r"its folder is gone; was it moved, or the drive removed\?"):
+        raise storage_error(tmp_path / "x", FileNotFoundError(2, "No such file or directory"))
 
 
 def test_a_file_in_the_way_of_a_folder_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from brain_decode.core.errors import StorageError
-from brain_decode.core.run_folder import LOCK_NAME, new_folder_name, open_run_folder
+from brain_decode.core.run_folder import LOCK_NAME, STATE_NAME, new_folder_name, open_run_folder, unfinished_run
 
 HOLD = (
     "import sys, time; from pathlib import Path; from brain_decode.core.run_folder import open_run_folder\n"
@@ -55,6 +56,33 @@ def test_a_failed_run_can_be_repeated_by_the_same_command_only(tmp_path: Path) -
     with open_run_folder("train", tmp_path / "run"):
         pass
     assert os.listdir(tmp_path / "run") == ["half.txt"]
+
+
+def test_a_folder_that_is_removed_under_a_run_is_told(tmp_path: Path) -> None:
+    with (
+        pytest.raises(StorageError, match="was removed or replaced while the run was writing into it"),
+        open_run_folder("train", tmp_path / "run") as folder,
+    ):
+        shutil.rmtree(folder)
+
+
+def test_half_written_files_of_a_killed_run_are_removed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), open_run_folder("train", tmp_path) as folder:
+        (folder / ".metrics.json.part").write_text("{")
+        raise RuntimeError
+    with open_run_folder("train", tmp_path) as folder:
+        assert [path.name for path in folder.iterdir()] == [LOCK_NAME]
+
+
+def test_the_newest_run_that_can_go_on_is_found(tmp_path: Path) -> None:
+    for name, files in {"1": [LOCK_NAME, STATE_NAME], "2": [LOCK_NAME, STATE_NAME], "3": [LOCK_NAME]}.items():
+        (tmp_path / "train" / name).mkdir(parents=True)
+        for file in files:
+            (tmp_path / "train" / name / file).touch()
+    assert unfinished_run("train", tmp_path) == tmp_path / "train" / "2"
+    with open_run_folder("train", tmp_path / "train" / "2"):
+        assert unfinished_run("train", tmp_path) == tmp_path / "train" / "1"
+    assert unfinished_run("evaluate", tmp_path) is None
 
 
 def test_a_second_run_waits_until_the_first_is_killed(tmp_path: Path, repository: Path) -> None:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +66,22 @@ def test_steps_are_applied_and_make_another_entry(tmp_path: Path) -> None:
     assert np.array_equal(doubled.entries[0].array(), 2 * plain.entries[0].array())
 
 
+def test_a_step_whose_code_has_changed_makes_another_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = prepare_store([recording()], [Doubled()], tmp_path)
+    monkeypatch.setattr("brain_decode.datasets.store._source_of", lambda module: "other code")
+    assert prepare_store([recording()], [Doubled()], tmp_path).entries[0].key != before.entries[0].key
+
+
+def test_a_recording_that_is_gone_is_named_and_what_is_prepared_stays(tmp_path: Path) -> None:
+    class Gone(ArraySource):
+        def read(self, start: int, stop: int) -> np.ndarray:
+            raise FileNotFoundError(2, "No such file or directory")
+
+    with pytest.raises(DataError, match=r"sub-01_run-02 can no longer be read .* what is prepared stays"):
+        prepare_store([recording(), recording("02", source=Gone(np.zeros((4, 1000))))], [], tmp_path)
+    assert len(list(tmp_path.glob("*.f32"))) == 1
+
+
 def test_a_second_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare_store([recording()], [], tmp_path)
     monkeypatch.setattr("brain_decode.datasets.store.write_entry", lambda *_: pytest.fail("written again"))
@@ -78,18 +93,17 @@ def test_half_written_entries_are_made_again(tmp_path: Path) -> None:
     expected = np.array(entry.array())
     with entry.path.open("r+b") as file:
         file.truncate(100)
-    (tmp_path / ".left.partial").write_bytes(b"x")
+    (tmp_path / ".left.part").write_bytes(b"x")
     assert np.array_equal(prepare_store([recording()], [], tmp_path).entries[0].array(), expected)
     entry.path.with_suffix(".json").write_text("{")
     assert np.array_equal(prepare_store([recording()], [], tmp_path).entries[0].array(), expected)
 
 
-def test_old_partial_files_are_removed(tmp_path: Path) -> None:
-    partial = tmp_path / ".left.partial"
-    partial.write_bytes(b"x")
-    os.utime(partial, (0, 0))
+def test_files_a_killed_writer_left_are_removed(tmp_path: Path) -> None:
+    left = tmp_path / ".left.part"
+    left.write_bytes(b"x")
     prepare_store([recording()], [], tmp_path)
-    assert not partial.exists()
+    assert not left.exists()
 
 
 def test_two_runs_share_a_folder(tmp_path: Path) -> None:
@@ -97,7 +111,7 @@ def test_two_runs_share_a_folder(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         stores = list(pool.map(lambda _: prepare_store(recordings, [Doubled()], tmp_path), range(2)))
     assert stores[0].entries == stores[1].entries
-    assert not list(tmp_path.glob(".*.partial"))
+    assert not list(tmp_path.glob(".*.part"))
     assert len(list(tmp_path.glob("*.f32"))) == 6
 
 
@@ -140,7 +154,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_folder_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
-    with pytest.raises(StorageError, match="cannot be written to"):
+    with pytest.raises(StorageError, match="a file has this name"):
         prepare_store([recording()], [], tmp_path / "taken")
 
 

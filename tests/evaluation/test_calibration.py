@@ -1,12 +1,11 @@
-"""Calibration error, its bins and temperature."""
+"""Calibration error and its bins."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from brain_decode.core.errors import DataError
-from brain_decode.evaluation.calibration import apply_temperature, ece, fit_temperature, reliability_bins
+from brain_decode.evaluation.calibration import ece, reliability_bins
 
 
 def test_an_always_sure_and_half_right_decoder_is_off_by_one_half() -> None:
@@ -32,25 +31,3 @@ def test_bins_hold_every_window_once() -> None:
     assert sum(entry["n"] for entry in bins) == 200
     error = sum(entry["n"] / 200 * abs(entry["accuracy"] - entry["confidence"]) for entry in bins)
     assert error == pytest.approx(ece(truth, probabilities))
-
-
-def test_temperature_undoes_a_known_scale() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(40_000, 3)) * 2
-    truth = (apply_temperature(logits, 1.0).cumsum(axis=1) < rng.random((40_000, 1))).sum(axis=1)
-    assert fit_temperature(logits * 2.5, truth) == pytest.approx(2.5, rel=0.03)
-
-
-def test_temperature_changes_no_answer() -> None:
-    logits = np.random.default_rng(0).normal(size=(50, 4))
-    assert np.array_equal(apply_temperature(logits, 7.0).argmax(axis=1), logits.argmax(axis=1))
-
-
-def test_temperature_of_useless_logits_stays_finite() -> None:
-    logits = np.random.default_rng(0).normal(size=(200, 2))
-    assert 1.0 < fit_temperature(logits, (logits[:, 0] > logits[:, 1]).astype(int)) <= 20.0 + 1e-9
-
-
-def test_temperature_without_validation_windows_is_an_error() -> None:
-    with pytest.raises(DataError, match="finite validation logits"):
-        fit_temperature(np.zeros((0, 2)), np.zeros(0, dtype=int))

@@ -16,6 +16,7 @@ from brain_decode.preprocessing.base import (
     SignalStep,
     WindowStep,
     _step_classes,
+    apply_signal_step,
     step_from_json,
 )
 from brain_decode.signals.sensors import Sensors
@@ -102,6 +103,21 @@ def test_a_step_leaves_its_input_as_it_was(entry: dict[str, Any]) -> None:
     before = given.data.copy()
     step.apply(given)
     np.testing.assert_array_equal(given.data, before)
+
+
+@pytest.mark.parametrize("entry", EXAMPLES, ids=NAMES)
+def test_a_channelwise_step_gives_the_same_bits_a_few_channels_at_a_time(
+    entry: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = step_from_json(entry)
+    if not isinstance(step, SignalStep) or not step.is_channelwise:
+        return
+    signal = recording()
+    whole = step.apply(signal)
+    monkeypatch.setattr("brain_decode.preprocessing.base._BLOCK_BYTES", 3 * signal.data[0].nbytes)
+    in_blocks = apply_signal_step(step, signal)
+    assert np.array_equal(in_blocks.data, whole.data)
+    assert (in_blocks.rate_hz, in_blocks.sensors) == (whole.rate_hz, whole.sensors)
 
 
 @pytest.mark.parametrize("entry", EXAMPLES, ids=NAMES)

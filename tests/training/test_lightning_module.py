@@ -10,7 +10,7 @@ import torch
 import yaml
 from torch import nn
 
-from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
+from brain_decode.core.errors import ConfigError, DataError, SpecMismatch, StorageError
 from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.heads.classification import Classification
 from brain_decode.signals.batch import SignalBatch
@@ -93,21 +93,70 @@ def test_the_same_seed_gives_the_same_bits():
     assert all(torch.equal(states[0][1][name], states[1][1][name]) for name in states[0][1])
 
 
-def test_a_resumed_run_ends_with_the_bits_of_an_unbroken_one(tmp_path: Path):
-    states = []
-    for folder, stops in ((tmp_path / "unbroken", [6]), (tmp_path / "resumed", [3, 6])):
-        for max_epochs in stops:
-            (encoder, head), reader = network(), Reader(offset=0.3)
-            positions = np.arange(N_WINDOWS)
-            result = fit_network(
-                encoder, head, reader, positions[32:], positions[:32], optimizer=FAST, seed=5,
-                trainer=CPU | {"max_epochs": max_epochs, "patience": 6}, checkpoint_folder=folder,
-            )  # fmt: skip
-        trained = [positions for positions in reader.read if positions.min() >= 32]
-        assert len(trained) == 4 * (6 if stops == [6] else 3)  # only what was left to do
-        states.append((result, {**encoder.state_dict(), **head.state_dict()}))
-    assert states[0][0] == states[1][0]
-    assert all(torch.equal(states[0][1][name], states[1][1][name]) for name in states[0][1])
+class Stopped(Exception):
+    """Stands for the end of the process."""
+
+
+class StoppingReader(Reader):
+    """Ends the process when it is asked for one training batch too many."""
+
+    def __init__(self, n_batches: int) -> None:
+        super().__init__(offset=0.3)
+        self.left = n_batches
+
+    def batch(self, positions: np.ndarray) -> tuple[SignalBatch, torch.Tensor]:
+        if positions.min() >= 32:
+            if self.left == 0:
+                raise Stopped
+            self.left -= 1
+        return super().batch(positions)
+
+
+def fit_in(folder: Path, reader: Reader, **trainer) -> tuple[TrainingResult, dict[str, torch.Tensor]]:
+    encoder, head = network()
+    positions = np.arange(N_WINDOWS)
+    settings = CPU | {"max_epochs": 6, "patience": 6, "keep_state_s": 0} | trainer
+    result = fit_network(
+        encoder, head, reader, positions[32:], positions[:32],
+        trainer=settings, optimizer=FAST, seed=5, checkpoint_folder=folder,
+    )  # fmt: skip
+    return result, {**encoder.state_dict(), **head.state_dict()}
+
+
+def trained_batches(reader: Reader) -> list[np.ndarray]:
+    return [positions for positions in reader.read if positions.min() >= 32]
+
+
+@pytest.mark.parametrize("n_batches", [1, 2, 4, 5, 7, 8, 23])
+def test_a_run_that_is_stopped_within_an_epoch_ends_with_the_bits_of_an_unbroken_one(tmp_path: Path, n_batches: int):
+    unbroken, stopped, resumed = Reader(offset=0.3), StoppingReader(n_batches), Reader(offset=0.3)
+    expected, weights = fit_in(tmp_path / "unbroken", unbroken)
+    with pytest.raises(Stopped):
+        fit_in(tmp_path / "stopped", stopped)
+    result, taken_up = fit_in(tmp_path / "stopped", resumed)
+    assert result == expected
+    assert all(torch.equal(weights[name], taken_up[name]) for name in weights)
+    read = [*trained_batches(stopped), *trained_batches(resumed)]
+    assert len(read) == 4 * 6  # only what was left to do
+    assert all(np.array_equal(one, other) for one, other in zip(read, trained_batches(unbroken), strict=True))
+
+
+@pytest.mark.parametrize("trainer", [{}, {"patience": 1, "max_epochs": 50}])
+def test_a_network_that_is_done_is_not_trained_again(tmp_path: Path, trainer: dict):
+    expected, weights = fit_in(tmp_path, Reader(offset=0.3), **trainer)
+    again = Reader(offset=0.3)
+    result, kept = fit_in(tmp_path, again, **trainer)
+    assert result == expected
+    assert all(torch.equal(weights[name], kept[name]) for name in weights)
+    assert not trained_batches(again)
+
+
+def test_a_damaged_state_of_training_is_named(tmp_path: Path):
+    fit_in(tmp_path, Reader())
+    state = tmp_path / "last.ckpt"
+    state.write_bytes(state.read_bytes()[:1000])
+    with pytest.raises(StorageError, match=r"last.ckpt' is damaged. Remove the file to train from the start"):
+        fit_in(tmp_path, Reader())
 
 
 def test_the_weights_of_the_best_epoch_are_restored():

@@ -109,6 +109,28 @@ def test_the_baselines_stand_beside_the_decoder(train: Train, tmp_path: Path) ->
         assert scores.keys() == metrics["metrics"].keys()
 
 
+def test_the_decoder_is_compared_with_each_baseline_on_the_same_windows(train: Train, tmp_path: Path) -> None:
+    train()
+    metrics = metrics_of(tmp_path / "out")
+    assert metrics["comparisons"].keys() == metrics["baselines"].keys()
+    for name, found in metrics["comparisons"].items():
+        difference = metrics["metrics"]["auc"]["value"] - metrics["baselines"][name]["auc"]["value"]
+        assert found["difference"] == pytest.approx(difference)
+        assert found["ci95"][0] <= found["difference"] <= found["ci95"][1]
+        assert found["p_holm"] >= found["p_bootstrap"]
+    assert "on the same windows. Interval and two-sided p" in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_closed_form_decoders_take_no_more_memory_than_allowed_and_say_what_they_left_out(
+    train: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    forty_windows = 40 * N_CHANNELS * N_TIMES * 8 * 4 / 2**30
+    assert train(f"memory_gib={forty_windows}") == 0
+    assert "tangent_space, time_means: fitted without up to 55 training windows a fold" in caplog.text
+    folds = metrics_of(tmp_path / "out")["folds"]
+    assert all(40 <= fold["n_train"] - left <= 41 for fold in folds for left in fold["n_left_out"].values())
+
+
 def test_the_receipt_says_when_each_test_part_was_opened(train: Train, tmp_path: Path) -> None:
     train()
     receipt = json.loads((tmp_path / "out" / "receipt.json").read_text())
