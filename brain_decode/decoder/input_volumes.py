@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from brain_decode.signals.recording import Recording
 from brain_decode.signals.space import Space
 from brain_decode.signals.voxels import Voxels
 
-__all__ = ["pick_voxels", "recording_of_image"]
+__all__ = ["pick_voxels", "recording_of_image", "require_same_interval"]
+
+_RATE_TOLERANCE = 1e-3  # headers hold the repetition time in single precision
 
 
 def recording_of_image(image: Any, wanted: Space) -> Recording:
@@ -48,3 +51,16 @@ def pick_voxels(recording: Recording, wanted: Voxels) -> tuple[np.ndarray, Voxel
             "trained with, or a wider one."
         )
     return np.flatnonzero(wanted.mask[space.mask]), wanted
+
+
+def require_same_interval(recording: Recording, rate_hz: float, steps: Collection[str]) -> None:
+    """Refuse volumes at other intervals than those of training, unless a step resamples them.
+
+    Raises:
+        SpecMismatch: States both intervals.
+    """
+    if "resample" not in steps and abs(recording.rate_hz - rate_hz) > _RATE_TOLERANCE * rate_hz:
+        raise SpecMismatch(
+            f"The decoder was trained on volumes {1 / rate_hz:g} s apart; those of {recording.label} are "
+            f"{1 / recording.rate_hz:g} s apart. Resample the run, or correct the repetition time in its header."
+        )

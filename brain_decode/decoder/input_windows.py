@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import DataError, SpecMismatch
-from brain_decode.decoder.input_volumes import pick_voxels, recording_of_image
+from brain_decode.decoder.input_volumes import pick_voxels, recording_of_image, require_same_interval
 from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.signals.recording import Entities, Recording
 from brain_decode.signals.sensors import Sensors
@@ -40,6 +40,8 @@ def windows_of(recording: Any, preprocessing: Preprocessing, expected: InputSpec
     """
     opened = _as_recording(recording, expected)
     picked, sensors = _pick(opened, expected.sensors)
+    if isinstance(sensors, Voxels):
+        require_same_interval(opened, expected.rate_hz, [step.name for step in preprocessing.signal_steps])
     if opened.continuous:
         signal = Continuous(opened.read()[picked], opened.rate_hz, sensors)
         return _cut(preprocessing.apply_signal(signal), opened, expected)

@@ -14,6 +14,7 @@ from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.input_windows import windows_of
 from brain_decode.inference.volumes import is_image_file, read_image
 from brain_decode.signals.mne_conversion import recording_from_epochs, recording_from_raw
+from brain_decode.signals.nibabel_conversion import open_run_image
 from brain_decode.signals.recording import Entities, Recording
 
 __all__ = ["embeddings_of", "predictions_table", "read_for", "read_recording"]
@@ -29,6 +30,11 @@ def read_recording(path: Path) -> Recording:
 
     if not path.exists():
         raise DataError(f"No file '{path}'. Give input= a recording (.vhdr, .edf, .bdf, .set, .fif, -epo.fif).")
+    if is_image_file(path):
+        open_run_image(path)
+        raise DataError(
+            f"'{path.name}' is an image; which of its voxels are read is known with a decoder of voxels only."
+        )
     entities = Entities(subject=path.stem)
     try:
         if path.name.endswith(("-epo.fif", "_epo.fif", "-epo.fif.gz")):

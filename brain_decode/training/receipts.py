@@ -21,7 +21,18 @@ from omegaconf import DictConfig, OmegaConf
 
 __all__ = ["environment", "git_commit", "plain", "receipt_of", "split_hash", "versions"]
 
-_PACKAGES = ("brain_decode", "torch", "numpy", "scipy", "scikit-learn", "pandas", "mne", "pyriemann", "lightning")
+_PACKAGES = (
+    "brain_decode",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "mne",
+    "nibabel",
+    "pyriemann",
+    "lightning",
+)
 
 
 def receipt_of(

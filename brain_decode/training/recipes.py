@@ -172,13 +172,15 @@ def plan_from_config(config: DictConfig, task: Task, space: Space | None = None)
     others = tuple(
         replace(recipe, name=f"{recipe.name}_baseline") if recipe.name == name else recipe
         for recipe in baselines
-        if not _same_recipe(recipe, main)
+        if not _same_recipe(recipe, main, task)
     )
     return Plan(name, (main,), others)
 
 
-def _same_recipe(first: Recipe, second: Recipe) -> bool:
-    heads_agree = first.head == second.head or "_target_" not in second.head
+def _same_recipe(first: Recipe, second: Recipe, task: Task) -> bool:
+    """Return whether a baseline is the decoder itself, whose head may still be left to the task."""
+    head = second.head if "_target_" in second.head else group_option("head", _CLOSED_FORM_HEADS[task])
+    heads_agree = first.head == head
     return first.encoder == second.encoder and heads_agree and first.preprocessing == second.preprocessing
 
 

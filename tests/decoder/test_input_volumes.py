@@ -77,6 +77,12 @@ def test_an_image_of_another_place_is_refused() -> None:
         windows_of(image(affine=2 * AFFINE), Preprocessing(), SPEC)
 
 
+def test_volumes_at_other_intervals_are_refused() -> None:
+    slower = recording_from_image(image(), wanted(), repetition_time_s=2.5)
+    with pytest.raises(SpecMismatch, match="trained on volumes 2 s apart; those of sub-unknown are 2.5 s apart"):
+        windows_of(slower, Preprocessing(), SPEC)
+
+
 def test_sensors_are_no_voxels_and_voxels_no_sensors() -> None:
     sensors = Sensors(("Fz", "Cz"), ("eeg", "eeg"))
     eeg = Recording(Entities("01"), sensors, 0.5, EVENTS, ArraySource(np.zeros((2, 50))))

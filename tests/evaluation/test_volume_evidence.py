@@ -7,6 +7,7 @@ import pandas as pd
 
 from brain_decode.evaluation import volume_evidence
 from brain_decode.evaluation.evidence import evoked_evidence
+from brain_decode.reports.signal_figures import evoked_figure
 from brain_decode.reports.volume_figures import volume_map_figure
 from brain_decode.signals.voxels import Voxels
 from brain_decode.signals.windows import Windows
@@ -41,6 +42,14 @@ def test_only_the_strongest_voxels_are_followed_over_time(monkeypatch) -> None: 
     assert len(evidence["channels"]) == 8 and VOXELS.names[INFORMATIVE] in evidence["channels"]
     assert len(evidence["volume_map"]["values"]) == len(VOXELS)
     assert evidence["unit"] == "" and set(evidence["channel_types"]) == {"voxel"}
+
+
+def test_windows_of_many_seconds_are_drawn_in_seconds() -> None:
+    slow, fast = evoked_evidence(windows(), ["face", "house"]), evoked_evidence(windows(), ["face", "house"])
+    slow["times_s"] = [5.0 + 2.5 * volume for volume in range(6)]
+    fast["times_s"] = [0.1 * sample for sample in range(6)]
+    assert ">s after the event<" in str(evoked_figure(slow))
+    assert ">ms after the event<" in str(evoked_figure(fast))
 
 
 def test_the_slices_with_most_of_it_are_drawn() -> None:

@@ -134,6 +134,18 @@ def test_evaluate_scores_a_new_run_and_refuses_a_seen_one(
     assert "was fitted on" in capsys.readouterr().err
 
 
+def test_a_region_is_decoded_alone(study: Path, tmp_path: Path) -> None:
+    region = np.zeros(SHAPE, dtype=np.uint8)
+    region[2, 2, :] = 1
+    nibabel.save(nibabel.Nifti1Image(region, np.diag([3.0, 3.0, 3.0, 1.0])), study / "study" / "roi.nii.gz")
+    steps = "[{step: pick_regions, settings: {names: [roi]}}, {step: detrend}]"
+    words = ["datasets.loader.regions={roi: roi.nii.gz}", f"preprocessing.signal_steps={steps}"]
+    assert train(study / "study", tmp_path, *words) == 0
+    assert json.loads((tmp_path / "run" / "metrics.json").read_text())["metrics"]["auc"]["value"] > 0.9
+    decoder = BrainDecoder.from_pretrained(tmp_path / "run" / "checkpoint")
+    assert decoder.embed(nibabel.load(write_run(tmp_path / "new", 6))).shape == (N_TIMES // 5, 2)
+
+
 def test_the_card_counts_voxels_instead_of_naming_them(study: Path) -> None:
     card = (study / "run" / "checkpoint" / "README.md").read_text()
     assert "60 voxels of a volume of 6 x 5 x 2" in card and "| window | 4 to 14 s" in card
