@@ -154,7 +154,7 @@ def _processed(recording: Recording, steps: Sequence[SignalStep]) -> tuple[Conti
     """Return the signal after the steps, and the content hash of the decoded channels before them."""
     sensors = recording.space
     decoded = sensors.decoded_indices()
-    samples = _read(recording)
+    samples = recording.read()
     brain = samples if len(decoded) == len(samples) else samples[decoded]
     _require_finite(brain, sensors.pick(decoded), f"{recording.label}")
     content_hash = _hash_blocks(brain)
@@ -165,22 +165,6 @@ def _processed(recording: Recording, steps: Sequence[SignalStep]) -> tuple[Conti
     for step in steps:
         signal = apply_signal_step(step, signal)
     return signal, content_hash
-
-
-def _read(recording: Recording) -> np.ndarray:
-    """Return all samples.
-
-    Raises:
-        DataError: The file is gone, was cut off, or sits on a drive that was removed.
-    """
-    try:
-        return recording.read()
-    except (OSError, ValueError, RuntimeError) as error:  # what readers raise, by format
-        files = ", ".join(str(path) for path in recording.files) or "its file"
-        raise DataError(
-            f"{recording.label} can no longer be read ({error}). Check {files} and the drive it is on, and repeat the "
-            "command: what is prepared stays."
-        ) from error
 
 
 def _entry(

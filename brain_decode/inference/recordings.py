@@ -10,10 +10,10 @@ import pandas as pd
 
 from brain_decode.core.errors import DataError
 from brain_decode.datasets.bids import read_events
+from brain_decode.datasets.formats import open_recording
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.input_windows import windows_of
 from brain_decode.inference.volumes import is_image_file, read_image
-from brain_decode.signals.mne_conversion import recording_from_epochs, recording_from_raw
 from brain_decode.signals.nibabel_conversion import open_run_image
 from brain_decode.signals.recording import Entities, Recording
 
@@ -26,8 +26,6 @@ def read_recording(path: Path) -> Recording:
     Raises:
         DataError: No such file, or one that cannot be read.
     """
-    import mne
-
     if not path.exists():
         raise DataError(f"No file '{path}'. Give input= a recording (.vhdr, .edf, .bdf, .set, .fif, -epo.fif).")
     if is_image_file(path):
@@ -35,13 +33,7 @@ def read_recording(path: Path) -> Recording:
         raise DataError(
             f"'{path.name}' is an image; which of its voxels are read is known with a decoder of voxels only."
         )
-    entities = Entities(subject=path.stem)
-    try:
-        if path.name.endswith(("-epo.fif", "_epo.fif", "-epo.fif.gz")):
-            return recording_from_epochs(mne.read_epochs(path, preload=False, verbose="ERROR"), entities=entities)
-        return recording_from_raw(mne.io.read_raw(path, preload=False, verbose="ERROR"), entities=entities)
-    except Exception as error:  # MNE's readers raise whatever the damaged bytes lead to
-        raise DataError(f"'{path.name}' cannot be read as a recording: {error}") from error
+    return open_recording(path, Entities(subject=path.stem))
 
 
 def read_for(decoder: BrainDecoder, path: Path, events: Path | None = None) -> Recording:

@@ -77,7 +77,7 @@ def test_a_recording_that_is_gone_is_named_and_what_is_prepared_stays(tmp_path: 
         def read(self, start: int, stop: int) -> np.ndarray:
             raise FileNotFoundError(2, "No such file or directory")
 
-    with pytest.raises(DataError, match=r"sub-01_run-02 can no longer be read .* what is prepared stays"):
+    with pytest.raises(DataError, match=r"sub-01_run-02 can no longer be read .*what is prepared stays"):
         prepare_store([recording(), recording("02", source=Gone(np.zeros((4, 1000))))], [], tmp_path)
     assert len(list(tmp_path.glob("*.f32"))) == 1
 
