@@ -106,6 +106,8 @@ def _key(recording: Recording, steps: Sequence[SignalStep], files: Sequence[dict
         "start_s": recording.start_s,
         "steps": [step.to_json() for step in steps],
     }
+    if recording.bads:  # they may be marked beside the files that hold the samples
+        described["bads"] = list(recording.bads)
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     # The same file may be read as other numbers (unit, axes), so arrays in memory are hashed themselves.
     held = getattr(recording.source, "samples", getattr(recording.source, "trials", None))
@@ -125,7 +127,7 @@ def _write_continuous(
         samples, sensors = samples[decoded], _sensors(recording).pick(decoded)
     else:
         sensors = _sensors(recording)
-    signal = Continuous(samples, recording.rate_hz, sensors)
+    signal = Continuous.of_recording(recording, samples, sensors)
     for step in steps:
         signal = step.apply(signal)
     _require_channels(signal.sensors, recording)

@@ -37,7 +37,7 @@ def windows_of(recording: Any, preprocessing: Preprocessing, expected: InputSpec
     opened = _as_recording(recording)
     picked, sensors = _pick_by_name(opened, expected.sensors)
     if opened.continuous:
-        signal = Continuous(opened.read()[picked], opened.rate_hz, sensors)
+        signal = Continuous.of_recording(opened, opened.read()[picked], sensors)
         return _cut(preprocessing.apply_signal(signal), opened, expected)
     _require_filtered(opened, preprocessing)
     trials = opened.read_trials(np.arange(len(opened.events)))[:, picked]

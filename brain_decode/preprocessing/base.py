@@ -6,12 +6,13 @@ import importlib
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from brain_decode.core.errors import ConfigError, SpecMismatch, unknown_option
+from brain_decode.signals.recording import Recording
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.windows import Windows
 
@@ -20,11 +21,38 @@ __all__ = ["Continuous", "Preprocessing", "SignalStep", "Step", "WindowStep", "s
 
 @dataclass(frozen=True)
 class Continuous:
-    """A whole recording in memory while stateless steps run on it: (channel, time) float64, SI units."""
+    """A whole recording in memory while stateless steps run on it: (channel, time) float64, SI units.
+
+    Args:
+        data: (channel, time).
+        rate_hz: Samples per second.
+        sensors: The channels.
+        header: MNE `Info` of the recording as it was read, where there is one: projectors, head position coils, mains.
+        bads: Channels marked as bad in the files and not repaired yet.
+    """
 
     data: np.ndarray
     rate_hz: float
     sensors: Sensors
+    header: Any = field(default=None, repr=False)
+    bads: tuple[str, ...] = ()
+
+    @classmethod
+    def of_recording(cls, recording: Recording, data: np.ndarray, sensors: Sensors) -> Continuous:
+        """Return samples of a recording, which may be some of its channels, with its header and bad channels."""
+        return cls(data, recording.rate_hz, sensors, recording.header, _among(recording.bads, sensors))
+
+    def with_data(self, data: np.ndarray) -> Continuous:
+        """Return other samples of the same channels at the same rate."""
+        return replace(self, data=data)
+
+    def with_channels(self, data: np.ndarray, sensors: Sensors) -> Continuous:
+        """Return other channels; bad channels that are not among them are forgotten."""
+        return replace(self, data=data, sensors=sensors, bads=_among(self.bads, sensors))
+
+
+def _among(names: Sequence[str], sensors: Sensors) -> tuple[str, ...]:
+    return tuple(name for name in names if name in sensors.names)
 
 
 class Step(ABC):

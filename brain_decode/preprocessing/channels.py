@@ -50,7 +50,7 @@ class Pick(SignalStep):
             kept = sensors.brain_indices()
         if not len(kept):
             raise DataError(f"pick keeps no channel; the recording has the types {sorted(set(sensors.types))}.")
-        return Continuous(signal.data[kept], signal.rate_hz, sensors.pick(kept))
+        return signal.with_channels(signal.data[kept], sensors.pick(kept))
 
 
 @dataclass
@@ -68,7 +68,7 @@ class DropChannels(SignalStep):
         kept = np.array([index for index in range(len(signal.sensors)) if index not in dropped], dtype=int)
         if not len(kept):
             raise DataError("drop_channels leaves no channel.")
-        return Continuous(signal.data[kept], signal.rate_hz, signal.sensors.pick(kept))
+        return signal.with_channels(signal.data[kept], signal.sensors.pick(kept))
 
 
 @dataclass
@@ -98,4 +98,4 @@ class Rereference(SignalStep):
         used = np.flatnonzero(is_eeg) if self.to == "average" else signal.sensors.indices(list(self.to))
         data = signal.data.copy()
         data[is_eeg] -= signal.data[used].mean(axis=0)
-        return Continuous(data, signal.rate_hz, signal.sensors)
+        return signal.with_data(data)

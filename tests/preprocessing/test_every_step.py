@@ -22,12 +22,16 @@ from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.windows import Windows
 
 RATE_HZ = 100.0
-SENSORS = Sensors(("Fz", "Cz", "Pz", "Oz"), ("eeg",) * 4)
+LOCATIONS = np.zeros((4, 12))
+LOCATIONS[:, :3] = [[0.0, 0.06, 0.1], [0.0, 0.0, 0.13], [0.0, -0.06, 0.1], [0.0, -0.09, 0.04]]
+SENSORS = Sensors(("Fz", "Cz", "Pz", "Oz"), ("eeg",) * 4, LOCATIONS)
 # Every step of the package, in each of its modes; a new step without an entry fails `test_no_step_is_forgotten`.
 EXAMPLES: list[dict[str, Any]] = [
     {"step": "pick", "settings": {"names": ["Cz", "Fz"]}},
     {"step": "drop_channels", "settings": {"names": ["Cz"]}},
     {"step": "rereference", "settings": {"to": "average"}},
+    {"step": "interpolate_bads", "settings": {"max_share": 0.5}},
+    {"step": "interpolate_bads", "settings": {"max_share": 0.5, "detect": False}},
     {"step": "bandpass", "settings": {"low_hz": 1.0, "high_hz": 30.0}},
     {"step": "bandpass", "settings": {"low_hz": 1.0, "high_hz": 30.0, "method": "causal"}},
     {"step": "bandpass", "settings": {"high_hz": 30.0, "method": "causal"}},
@@ -50,7 +54,8 @@ NAMES = [f"{entry['step']}-{json.dumps(entry['settings'])}" for entry in EXAMPLE
 
 
 def recording(seed: int = 0) -> Continuous:
-    return Continuous(np.random.default_rng(seed).standard_normal((4, 1000)) * 1e-5, RATE_HZ, SENSORS)
+    data = np.random.default_rng(seed).standard_normal((4, 1000)) * 1e-5
+    return Continuous(data, RATE_HZ, SENSORS, bads=("Pz",))
 
 
 def windows(n: int = 24, seed: int = 0, dtype: type = np.float64) -> Windows:
@@ -115,7 +120,7 @@ def test_a_causal_step_never_looks_ahead(entry: dict[str, Any]) -> None:
     middle = given.data.shape[-1] // 2
     changed = given.data.copy()
     changed[..., middle:] += 1e-4
-    altered = Continuous(changed, RATE_HZ, SENSORS) if isinstance(step, SignalStep) else given.with_data(changed)
+    altered = given.with_data(changed)
     kept = middle if entry["step"] != "crop" else middle - 20  # the crop begins 20 samples later
     first, second = step.apply(given).data, step.apply(altered).data
     np.testing.assert_array_equal(first[..., :kept], second[..., :kept])
