@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,6 +19,7 @@ from brain_decode.preprocessing.base import (
     _step_classes,
     step_from_json,
 )
+from brain_decode.signals.mne_conversion import info_from_sensors
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.windows import Windows
 
@@ -32,6 +34,10 @@ EXAMPLES: list[dict[str, Any]] = [
     {"step": "rereference", "settings": {"to": "average"}},
     {"step": "interpolate_bads", "settings": {"max_share": 0.5}},
     {"step": "interpolate_bads", "settings": {"max_share": 0.5, "detect": False}},
+    {"step": "laplacian", "settings": {}},
+    {"step": "bipolar", "settings": {"pairs": [["Fz", "Cz"], ["Pz", "Oz"]]}},
+    {"step": "ssp", "settings": {}},
+    {"step": "remove_chpi", "settings": {}},
     {"step": "bandpass", "settings": {"low_hz": 1.0, "high_hz": 30.0}},
     {"step": "bandpass", "settings": {"low_hz": 1.0, "high_hz": 30.0, "method": "causal"}},
     {"step": "bandpass", "settings": {"high_hz": 30.0, "method": "causal"}},
@@ -55,7 +61,25 @@ NAMES = [f"{entry['step']}-{json.dumps(entry['settings'])}" for entry in EXAMPLE
 
 def recording(seed: int = 0) -> Continuous:
     data = np.random.default_rng(seed).standard_normal((4, 1000)) * 1e-5
-    return Continuous(data, RATE_HZ, SENSORS, bads=("Pz",))
+    header = info_from_sensors(SENSORS, RATE_HZ)
+    projector = mne.Projection(
+        data={"nrow": 1, "ncol": 4, "row_names": None, "col_names": list(SENSORS.names), "data": np.full((1, 4), 0.5)}
+    )
+    raw = mne.io.RawArray(data, header, verbose="ERROR").add_proj(projector, verbose="ERROR")
+    return Continuous(data, RATE_HZ, SENSORS, header=raw.info, bads=("Pz",))
+
+
+def magnetometers(seed: int = 0) -> Continuous:
+    """Return twenty magnetometers around a head, with two head position coils in the header."""
+    rng = np.random.default_rng(seed)
+    locations = np.tile(np.r_[np.zeros(3), np.eye(3).ravel()], (20, 1))
+    locations[:, :3] = 0.1 * (directions := rng.standard_normal((20, 3))) / np.linalg.norm(directions, axis=1)[:, None]
+    sensors = Sensors(tuple(f"MEG{i}" for i in range(20)), ("mag",) * 20, locations, (3024,) * 20, "meg")
+    header = info_from_sensors(sensors, RATE_HZ)
+    with header._unlock():
+        coils = [{"number": i + 1, "coil_freq": frequency_hz} for i, frequency_hz in enumerate((23.0, 31.0))]
+        header["hpi_meas"] = [{"hpi_coils": coils}]
+    return Continuous(rng.standard_normal((20, 1000)) * 1e-12, RATE_HZ, sensors, header=header)
 
 
 def windows(n: int = 24, seed: int = 0, dtype: type = np.float64) -> Windows:
@@ -80,6 +104,8 @@ def fitted(entry: dict[str, Any]) -> SignalStep | WindowStep:
 
 
 def given_to(step: SignalStep | WindowStep, seed: int = 1) -> Any:
+    if step.name == "remove_chpi":
+        return magnetometers(seed)
     return recording(seed) if isinstance(step, SignalStep) else windows(seed=seed)
 
 
