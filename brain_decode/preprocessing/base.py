@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -125,7 +126,8 @@ def _step_classes() -> dict[str, type[Step]]:
         for subclass in pending.pop().__subclasses__():
             pending.append(subclass)
             # Only steps of this package: a saved file may never name code from elsewhere.
-            if subclass.__module__.startswith(f"{package.__name__}.") and not subclass.__name__.startswith("_"):
+            is_own = subclass.__module__.startswith(f"{package.__name__}.")
+            if is_own and not subclass.__name__.startswith("_") and not inspect.isabstract(subclass):
                 found[subclass.name] = subclass
     return found
 
