@@ -232,15 +232,15 @@ class InterpolateBads(SignalStep):
             return replace(signal, bads=())
         self._require_possible(signal.sensors, found)
         _LOG.info("interpolate_bads replaces %s.", "; ".join(f"{name} ({why})" for name, why in found.items()))
-        is_bad = np.isin(signal.sensors.names, list(found))
-        # MNE multiplies by zero, which does not remove NaN.
-        cleaned = signal.with_data(np.where(is_bad[:, None], 0.0, signal.data))
-        info = mne_info(cleaned)
-        info["bads"] = list(found)
-        raw = mne_raw(cleaned, info)
-        method = {kind: "MNE" if kind == "meg" else "spline" for kind in ("eeg", "meg", "seeg", "ecog")}
-        raw.interpolate_bads(origin=_origin(signal), method=method, verbose="ERROR")
-        return replace(signal, data=np.where(is_bad[:, None], raw.get_data(), signal.data), bads=())
+        kinds, is_bad = np.array(signal.sensors.types), np.isin(signal.sensors.names, list(found))
+        data = signal.data.copy()
+        # One modality at a time: MNE 1.13 takes indices of depth electrodes for indices of channels.
+        for modality in (("eeg",), ("mag", "grad"), ("seeg",), ("ecog",)):
+            members = np.flatnonzero(np.isin(kinds, modality))
+            if is_bad[members].any():
+                bads = members[is_bad[members]]
+                data[bads] = _interpolated(signal, members, is_bad[members])[is_bad[members]]
+        return replace(signal, data=data, bads=())
 
     def _criteria(self) -> BadChannelSettings:
         return BadChannelSettings(**{entry.name: getattr(self, entry.name) for entry in fields(BadChannelSettings)})
@@ -258,6 +258,28 @@ class InterpolateBads(SignalStep):
                     f"share {self.max_share:g} that interpolate_bads allows. Exclude the recording, or raise max_share."
                 )
             require_positions(self.name, sensors, members)
+
+
+def _interpolated(signal: Continuous, members: np.ndarray, is_bad: np.ndarray) -> np.ndarray:
+    """Return the channels of one modality, (member, time), with the bad ones interpolated by MNE.
+
+    Raises:
+        DataError: MNE cannot, as where a shaft has too few good contacts.
+    """
+    # MNE multiplies by zero, which does not remove NaN.
+    cleaned = np.where(is_bad[:, None], 0.0, signal.data[members])
+    alone = replace(signal, data=cleaned, sensors=signal.sensors.pick(members), bads=())
+    info = mne_info(alone)
+    info["bads"] = [alone.sensors.names[index] for index in np.flatnonzero(is_bad)]
+    method = {kind: "MNE" if kind == "meg" else "spline" for kind in ("eeg", "meg", "seeg", "ecog")}
+    try:
+        repaired = mne_raw(alone, info).interpolate_bads(origin=_origin(alone), method=method, verbose="ERROR")
+    except (RuntimeError, ValueError, IndexError) as error:  # IndexError: MNE found no contacts on one line
+        raise DataError(
+            f"interpolate_bads cannot interpolate {info['bads']} ({error}). Depth electrodes need good contacts on one "
+            "straight shaft, no two at one place. Drop these channels instead."
+        ) from error
+    return repaired.get_data()
 
 
 def _origin(signal: Continuous) -> str | np.ndarray:

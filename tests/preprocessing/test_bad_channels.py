@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import mne
@@ -115,6 +116,25 @@ def test_deep_brain_contacts_cannot_be_interpolated() -> None:
         InterpolateBads(detect=False).apply(signal)
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_depth_electrode_is_interpolated_along_its_shaft_wherever_it_stands_among_the_channels() -> None:
+    scalp, n = sensors(), 8
+    locations = np.full((n, 12), np.nan)
+    locations[:, :3] = [0.02, 0.01, 0.03] + np.arange(n)[:, None] * np.array([0.0035, 0.0, 0.0])
+    space = Sensors(
+        (*scalp.names, *(f"AHL{i + 1}" for i in range(n))),
+        (*scalp.types, *("seeg",) * n),
+        np.vstack([scalp.locations, locations]),
+    )
+    gradient = np.outer(np.arange(n, dtype=float), np.sin(np.arange(4000.0) / 7)) * 1e-5
+    signal = Continuous(np.vstack([clean(), gradient]), RATE_HZ, space, bads=("AHL4",))
+    repaired = InterpolateBads(detect=False).apply(replace(signal, data=np.where(np.eye(40)[[35]].T, 0.0, signal.data)))
+    assert np.corrcoef(repaired.data[35], signal.data[35])[0, 1] > 0.99
+    clustered = Sensors(space.names, space.types, np.vstack([scalp.locations, np.tile(locations[:1], (n, 1))]))
+    with pytest.raises(DataError, match=r"cannot interpolate \['AHL4'\].*one straight shaft"):
+        InterpolateBads(detect=False).apply(replace(signal, sensors=clustered))
+
+
 @pytest.mark.parametrize("settings", [{"amplitude_z": 0.0}, {"min_correlation": 1.0}, {"line_hz": -50.0}])
 def test_impossible_thresholds_are_refused(settings: dict[str, float]) -> None:
     with pytest.raises(ConfigError):
@@ -139,3 +159,26 @@ def test_the_channel_known_as_bad_in_the_sample_recording_of_mne_is_found(real_d
     path = real_data_folder / "format_zoo" / "elekta_sss" / "sample_audvis_trunc_raw_sss.fif"
     raw = mne.io.read_raw_fif(path, preload=True, verbose="ERROR")
     assert list(find_bad_channels(raw.get_data(), raw.info["sfreq"], sensors_from_info(raw.info))) == ["EEG 053"]
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(
+    ("file", "kinds"),
+    [
+        ("format_zoo/elekta_sss/sample_audvis_trunc_raw_sss.fif", ("mag", "grad", "eeg")),
+        ("ecog_mne_sample/sample_ecog_ieeg.fif", ("ecog",)),
+    ],
+)
+def test_one_channel_of_each_type_is_interpolated_near_the_truth(
+    real_data_folder: Path, file: str, kinds: tuple[str, ...]
+) -> None:
+    recording = recording_from_raw(mne.io.read_raw_fif(real_data_folder / file, verbose="ERROR"), Entities("01"))
+    space = recording.space
+    assert isinstance(space, Sensors)
+    bads = tuple(space.names[space.types.index(kind) + 20] for kind in kinds)
+    truth = Continuous.of_recording(recording, recording.read(), space)
+    repaired = InterpolateBads(detect=False).apply(replace(truth, bads=bads))
+    changed = np.flatnonzero((repaired.data != truth.data).any(axis=1))
+    assert [space.names[i] for i in changed] == sorted(bads, key=space.names.index)
+    for index in changed:
+        assert np.corrcoef(repaired.data[index], truth.data[index])[0, 1] > 0.3
