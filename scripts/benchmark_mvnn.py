@@ -13,7 +13,8 @@ import numpy as np
 from sklearn.covariance import ledoit_wolf
 from sklearn.preprocessing import StandardScaler
 
-from brain_decode.preprocessing.noise_normalisation import inverse_square_root, noise_covariance
+from brain_decode.preprocessing.noise_normalisation import noise_covariance
+from brain_decode.preprocessing.whitening import inverse_square_root
 
 CONDITIONS, REPETITIONS, CHANNELS, TIMES = 827, 2, 63, 250
 PEER_CONDITIONS = {"epochs": 827, "time": 8}

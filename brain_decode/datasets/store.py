@@ -106,6 +106,8 @@ def _key(recording: Recording, steps: Sequence[SignalStep], files: Sequence[dict
         "steps": [step.to_json() for step in steps],
         "code": _code(steps),
     }
+    if recording.bads:  # they may be marked beside the files that hold the samples
+        described["bads"] = list(recording.bads)
     digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     # The same file may be read as other numbers (unit, axes), so arrays in memory are hashed themselves.
     held = getattr(recording.source, "samples", getattr(recording.source, "trials", None))
@@ -156,11 +158,12 @@ def _processed(recording: Recording, steps: Sequence[SignalStep]) -> tuple[Conti
     decoded = sensors.decoded_indices()
     samples = recording.read()
     brain = samples if len(decoded) == len(samples) else samples[decoded]
-    _require_finite(brain, sensors.pick(decoded), f"{recording.label}")
+    if not any(step.repairs_samples for step in steps[:1]):
+        _require_finite(brain, sensors.pick(decoded), f"{recording.label}")
     content_hash = _hash_blocks(brain)
-    signal = Continuous(brain, recording.rate_hz, sensors.pick(decoded))
+    signal = Continuous.of_recording(recording, brain, sensors.pick(decoded))
     if steps and steps[0].name == _PICK:
-        signal = Continuous(samples, recording.rate_hz, sensors)
+        signal = Continuous.of_recording(recording, samples, sensors)
     del samples, brain  # a long recording is held once while steps run on it
     for step in steps:
         signal = apply_signal_step(step, signal)

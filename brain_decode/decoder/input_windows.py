@@ -43,7 +43,7 @@ def windows_of(recording: Any, preprocessing: Preprocessing, expected: InputSpec
     if isinstance(sensors, Voxels):
         require_same_interval(opened, expected.rate_hz, [step.name for step in preprocessing.signal_steps])
     if opened.continuous:
-        signal = Continuous(opened.read()[picked], opened.rate_hz, sensors)
+        signal = Continuous.of_recording(opened, opened.read()[picked], sensors)
         return _cut(preprocessing.apply_signal(signal), opened, expected)
     _require_filtered(opened, preprocessing)
     trials = opened.read_trials(np.arange(len(opened.events)))[:, picked]

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.preprocessing import StandardScaler
 
 from brain_decode.core.errors import unknown_option
-from brain_decode.heads.base import ClosedFormHead
-from brain_decode.nn.standardise import class_logits, class_targets, column_scale
+from brain_decode.heads.linear_classifier import ClosedFormLinearClassifier
 from brain_decode.signals.spec import TargetSpec
 
 __all__ = ["ShrinkageLDA"]
 
 
-class ShrinkageLDA(ClosedFormHead):
+class ShrinkageLDA(ClosedFormLinearClassifier):
     """Linear discriminant analysis whose covariance is shrunk by Ledoit and Wolf's rule.
 
     Args:
@@ -30,8 +28,6 @@ class ShrinkageLDA(ClosedFormHead):
     """
 
     architecture = "shrinkage_lda"
-    tasks = ("classification",)
-    fitted_names = ("mean", "scale", "weights", "bias")
 
     def __init__(self, embedding_dim: int, target_spec: TargetSpec, priors: str = "equal") -> None:
         super().__init__(embedding_dim, target_spec)
@@ -39,32 +35,12 @@ class ShrinkageLDA(ClosedFormHead):
             raise unknown_option("priors", priors, ("equal", "training"))
         self.priors = priors
 
-    def fit_arrays(self, embedding: np.ndarray, target: np.ndarray) -> None:
-        """Fit on (n, dim) embeddings and (n,) class indices.
-
-        Raises:
-            DataError: A class without training windows.
-        """
-        targets = class_targets(target, self.target_spec.classes)
-        mean, scale = column_scale(embedding)
+    def fit_weights(self, columns: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the weights and bias of the discriminant."""
         n_classes = len(self.target_spec.classes)
         training_shares = np.bincount(targets, minlength=n_classes) / len(targets)
         shares = np.full(n_classes, 1 / n_classes) if self.priors == "equal" else training_shares
-        weights, bias = _discriminant((embedding - mean) / scale, targets, shares)
-        self.store_fitted(mean=mean, scale=scale, weights=weights, bias=bias)
-
-    def scores(self, embedding: np.ndarray) -> np.ndarray:
-        """Return (n, classes) logits."""
-        standardised = (embedding - self.fitted("mean")) / self.fitted("scale")
-        return class_logits(standardised @ self.fitted("weights") + self.fitted("bias"))
-
-    def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the mean cross-entropy."""
-        return torch.nn.functional.cross_entropy(output, target)
-
-    def answer(self, output: torch.Tensor) -> torch.Tensor:
-        """Return (n, classes) probabilities."""
-        return output.softmax(dim=-1)
+        return _discriminant(columns, targets, shares)
 
 
 def _discriminant(columns: np.ndarray, targets: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from brain_decode.core.errors import unknown_option
-from brain_decode.preprocessing.base import WindowStep
-from brain_decode.preprocessing.domains import domain_keys
-from brain_decode.preprocessing.fitted import require_fitted_channels, require_training_windows
-from brain_decode.preprocessing.noise_normalisation import inverse_square_root
+from brain_decode.preprocessing.fitted import require_training_windows
+from brain_decode.preprocessing.whitening import WhiteningStep, inverse_square_root
 from brain_decode.signals.windows import Windows
 
 __all__ = ["EuclideanAlignment"]
@@ -20,7 +17,7 @@ _LEVELS = {"subject": ("subject",), "session": ("subject", "session"), "run": ("
 
 
 @dataclass
-class EuclideanAlignment(WindowStep):
+class EuclideanAlignment(WhiteningStep):
     """Multiply each window by the inverse square root of the mean covariance of its domain.
 
     Args:
@@ -33,12 +30,9 @@ class EuclideanAlignment(WindowStep):
     """
 
     name = "euclidean_alignment"
-    is_fitted_step = True
 
     level: str = "subject"
     unseen: str = "pooled"
-    _channels: tuple[str, ...] = field(default=(), init=False, repr=False)
-    _whiteners: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.level not in _LEVELS:
@@ -51,51 +45,25 @@ class EuclideanAlignment(WindowStep):
         """True where no window depends on another one."""
         return self.unseen == "pooled"
 
-    def fit(self, windows: Windows) -> None:
-        """Estimate the mean covariance of each domain on training windows.
+    @property
+    def domain_columns(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Columns of the window table that name a domain."""
+        return _LEVELS[self.level]
+
+    def domain_covariances(self, windows: Windows, keys: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the mean covariance of each domain."""
+        return {str(key): _mean_covariance(windows.data[keys == key]) for key in np.unique(keys)}
+
+    def unseen_whitener(self, key: str, windows: Windows) -> np.ndarray:
+        """Return the pooled matrix, or that of the windows themselves.
 
         Raises:
-            DataError: No window, samples that are not finite, or a singular covariance.
-        """
-        require_training_windows(self.name, windows)
-        keys = domain_keys(windows, _LEVELS[self.level])
-        means = {str(key): _mean_covariance(windows.data[keys == key]) for key in np.unique(keys)}
-        self._whiteners = {key: inverse_square_root(mean) for key, mean in means.items()}
-        self._whiteners["*"] = inverse_square_root(np.mean(list(means.values()), axis=0))
-        self._channels = tuple(windows.space.names)
-
-    def apply(self, windows: Windows) -> Windows:
-        """Return aligned windows.
-
-        Raises:
-            ConfigError: Not fitted.
-            SpecMismatch: Other channels than those of the training windows.
             DataError: With `unseen` "own", samples that are not finite.
         """
-        require_fitted_channels(self.name, self._channels, windows)
-        data = np.empty_like(windows.data)
-        keys = domain_keys(windows, _LEVELS[self.level])
-        for key in np.unique(keys):
-            part = windows.data[keys == key]
-            whitener = self._whiteners.get(str(key))
-            if whitener is None and self.unseen == "own":
-                require_training_windows(self.name, windows.rows(np.flatnonzero(keys == key)))
-                whitener = inverse_square_root(_mean_covariance(part))
-            chosen = self._whiteners["*"] if whitener is None else whitener
-            data[keys == key] = chosen.astype(windows.data.dtype) @ part
-        return windows.with_data(data)
-
-    def state(self) -> dict[str, Any] | None:
-        """Return one matrix per training domain and the pooled one."""
-        if not self._channels:
-            return None
-        whiteners = {key: matrix.tolist() for key, matrix in self._whiteners.items()}
-        return {"channels": list(self._channels), "whiteners": whiteners}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore the matrices."""
-        self._whiteners = {key: np.array(matrix) for key, matrix in state["whiteners"].items()}
-        self._channels = tuple(state["channels"])
+        if self.unseen == "pooled":
+            return self.pooled_whitener
+        require_training_windows(self.name, windows)
+        return inverse_square_root(_mean_covariance(windows.data))
 
 
 def _mean_covariance(windows: np.ndarray) -> np.ndarray:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from brain_decode.core.errors import ConfigError, SpecMismatch, unknown_option
+from brain_decode.signals.recording import Recording
 from brain_decode.signals.space import Space
 from brain_decode.signals.windows import Windows
 
@@ -34,11 +36,37 @@ class Continuous:
     """A whole recording in memory while stateless steps run on it: (channel, time) float64, SI units.
 
     The channels are sensors, or the voxels of a volume.
+
+    Args:
+        data: (channel, time).
+        rate_hz: Samples per second.
+        sensors: The channels.
+        header: MNE `Info` of the recording as it was read, where there is one: projectors, head position coils, mains.
+        bads: Channels marked as bad in the files and not repaired yet.
     """
 
     data: np.ndarray
     rate_hz: float
     sensors: Space
+    header: Any = field(default=None, repr=False)
+    bads: tuple[str, ...] = ()
+
+    @classmethod
+    def of_recording(cls, recording: Recording, data: np.ndarray, sensors: Space) -> Continuous:
+        """Return samples of a recording, which may be some of its channels, with its header and bad channels."""
+        return cls(data, recording.rate_hz, sensors, recording.header, _among(recording.bads, sensors))
+
+    def with_data(self, data: np.ndarray) -> Continuous:
+        """Return other samples of the same channels at the same rate."""
+        return replace(self, data=data)
+
+    def with_channels(self, data: np.ndarray, sensors: Space) -> Continuous:
+        """Return other channels; bad channels that are not among them are forgotten."""
+        return replace(self, data=data, sensors=sensors, bads=_among(self.bads, sensors))
+
+
+def _among(names: Sequence[str], sensors: Space) -> tuple[str, ...]:
+    return tuple(name for name in names if name in sensors.names) if names else ()
 
 
 class Step(ABC):
@@ -82,6 +110,7 @@ class SignalStep(Step):
     """A stateless step on a continuous recording; its output may be kept in the signal store."""
 
     is_channelwise: ClassVar[bool] = False  # True when each output channel depends on the same input channel alone
+    repairs_samples: ClassVar[bool] = False  # True when channels with NaN or infinite samples come out repaired
 
     @abstractmethod
     def apply(self, signal: Continuous) -> Continuous:
@@ -113,7 +142,8 @@ def _step_classes() -> dict[str, type[Step]]:
         for subclass in pending.pop().__subclasses__():
             pending.append(subclass)
             # Only steps of this package: a saved file may never name code from elsewhere.
-            if subclass.__module__.startswith(f"{package.__name__}.") and not subclass.__name__.startswith("_"):
+            is_own = subclass.__module__.startswith(f"{package.__name__}.")
+            if is_own and not subclass.__name__.startswith("_") and not inspect.isabstract(subclass):
                 found[subclass.name] = subclass
     return found
 
@@ -230,11 +260,11 @@ def _apply_in_blocks(step: SignalStep, signal: Continuous, rows: int) -> Continu
     rate_hz = signal.rate_hz
     for first in range(0, len(signal.data), rows):
         chosen = np.arange(first, min(first + rows, len(signal.data)))
-        part = step.apply(Continuous(signal.data[chosen], signal.rate_hz, signal.sensors.pick(chosen)))
+        part = step.apply(signal.with_channels(signal.data[chosen], signal.sensors.pick(chosen)))
         if first == 0:
             out, rate_hz = np.empty((len(signal.data), part.data.shape[1])), part.rate_hz
         out[chosen] = part.data
-    return Continuous(out, rate_hz, signal.sensors)
+    return replace(signal, data=out, rate_hz=rate_hz)
 
 
 def _require_kind(steps: Sequence[Step], kind: type[Step], where: str) -> None:

@@ -50,7 +50,7 @@ class Pick(SignalStep):
             kept = sensors.brain_indices()
         if not len(kept):
             raise DataError(f"pick keeps no channel; the recording has the types {sorted(set(sensors.types))}.")
-        return Continuous(signal.data[kept], signal.rate_hz, sensors.pick(kept))
+        return signal.with_channels(signal.data[kept], sensors.pick(kept))
 
 
 @dataclass
@@ -68,7 +68,7 @@ class DropChannels(SignalStep):
         kept = np.array([index for index in range(len(signal.sensors)) if index not in dropped], dtype=int)
         if not len(kept):
             raise DataError("drop_channels leaves no channel.")
-        return Continuous(signal.data[kept], signal.rate_hz, signal.sensors.pick(kept))
+        return signal.with_channels(signal.data[kept], signal.sensors.pick(kept))
 
 
 @dataclass
@@ -99,4 +99,4 @@ class Rereference(SignalStep):
         referenced = signal.data if len(used) == len(signal.data) else signal.data[used]
         data = signal.data.copy()
         np.subtract(data, referenced.mean(axis=0), out=data, where=is_eeg[:, None])
-        return Continuous(data, signal.rate_hz, signal.sensors)
+        return signal.with_data(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -65,11 +65,11 @@ class BandPass(SignalStep):
                 f"recording has {signal.rate_hz:g} Hz. Lower high_hz."
             )
         if self.is_causal:
-            return _replaced(signal, scipy_signal.sosfilt(self._sections(signal.rate_hz), signal.data, axis=1))
+            return signal.with_data(scipy_signal.sosfilt(self._sections(signal.rate_hz), signal.data, axis=1))
         from mne.filter import filter_data
 
         filtered = filter_data(signal.data, signal.rate_hz, self.low_hz, self.high_hz, copy=True, verbose="ERROR")
-        return _replaced(signal, filtered)
+        return signal.with_data(filtered)
 
     def _sections(self, rate_hz: float) -> np.ndarray:
         if self.low_hz is None or self.high_hz is None:
@@ -120,12 +120,12 @@ class Notch(SignalStep):
         if not self.is_causal:
             from mne.filter import notch_filter
 
-            return _replaced(signal, notch_filter(signal.data, signal.rate_hz, harmonics, copy=True, verbose="ERROR"))
+            return signal.with_data(notch_filter(signal.data, signal.rate_hz, harmonics, copy=True, verbose="ERROR"))
         data = signal.data
         for harmonic in harmonics:
             numerator, denominator = scipy_signal.iirnotch(harmonic, _NOTCH_QUALITY, fs=signal.rate_hz)
             data = scipy_signal.lfilter(numerator, denominator, data, axis=1)
-        return _replaced(signal, data)
+        return signal.with_data(data)
 
 
 @dataclass
@@ -160,11 +160,7 @@ class Resample(SignalStep):
         from mne.filter import resample
 
         data = resample(signal.data, up=self.rate_hz, down=signal.rate_hz, axis=1, npad="auto", verbose="ERROR")
-        return Continuous(data, self.rate_hz, signal.sensors)
-
-
-def _replaced(signal: Continuous, data: np.ndarray) -> Continuous:
-    return Continuous(data, signal.rate_hz, signal.sensors)
+        return replace(signal, data=data, rate_hz=self.rate_hz)
 
 
 def _require_finite(step: str, signal: Continuous) -> None:

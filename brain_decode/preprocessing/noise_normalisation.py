@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from brain_decode.core.errors import DataError, unknown_option
-from brain_decode.preprocessing.base import WindowStep
-from brain_decode.preprocessing.domains import domain_keys
-from brain_decode.preprocessing.fitted import require_fitted_channels, require_training_windows
+from brain_decode.preprocessing.whitening import WhiteningStep, inverse_square_root
 from brain_decode.signals.windows import Windows
 
 __all__ = [
     "NoiseNormalisation",
     "gifford_whitener",
-    "inverse_square_root",
     "mean_shrinkage_covariance",
     "noise_covariance",
 ]
@@ -168,21 +164,6 @@ def _condition_chunks(rows: np.ndarray, trials: np.ndarray) -> Iterator[np.ndarr
         yield rows[start : start + size]
 
 
-def inverse_square_root(covariance: np.ndarray) -> np.ndarray:
-    """Return the symmetric inverse square root of a covariance.
-
-    Raises:
-        DataError: It is singular (an average reference, a duplicated channel).
-    """
-    values, vectors = np.linalg.eigh(covariance)
-    if values[0] <= 1e-12 * values[-1]:
-        raise DataError(
-            "The noise covariance is singular, so it cannot be inverted: channels depend on each other, as after an "
-            "average reference. Drop one channel or whiten before rereferencing."
-        )
-    return (vectors / np.sqrt(values)) @ vectors.T
-
-
 def gifford_whitener(training: np.ndarray, test: np.ndarray, *, mode: str = "time") -> np.ndarray:
     """Return the whitener of Gifford et al. 2022, formed from both partitions with equal weight.
 
@@ -204,7 +185,7 @@ def gifford_whitener(training: np.ndarray, test: np.ndarray, *, mode: str = "tim
 
 
 @dataclass
-class NoiseNormalisation(WindowStep):
+class NoiseNormalisation(WhiteningStep):
     """Whiten each session by its training noise, so that noise has unit variance in every direction.
 
     Args:
@@ -219,13 +200,11 @@ class NoiseNormalisation(WindowStep):
 
     name = "noise_normalisation"
     is_causal = True  # mixes channels at one time only
-    is_fitted_step = True
+    domain_columns = ("subject", "session")
 
     variant: str = "nice"
     mode: str = "epochs"
     unseen: str = "pooled"
-    _channels: tuple[str, ...] = field(default=(), init=False, repr=False)
-    _whiteners: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         for word, value, allowed in (
@@ -236,58 +215,30 @@ class NoiseNormalisation(WindowStep):
             if value not in allowed:
                 raise unknown_option(f"noise_normalisation {word}", value, allowed)
 
-    def fit(self, windows: Windows) -> None:
-        """Estimate the covariance of each session on training windows.
+    def domain_covariances(self, windows: Windows, keys: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the noise covariance of each session.
 
         Raises:
-            DataError: No window, samples that are not finite, no repetition where the variant or mode needs them, or a
-                singular covariance.
+            DataError: No repetition where the variant or mode needs them.
         """
-        require_training_windows(self.name, windows)
         conditions = _conditions(windows)
-        keys = domain_keys(windows, ("subject", "session"))
-        covariances = {
+        centre = self.variant == "alljoined"
+        return {
             str(key): noise_covariance(
-                windows.data[keys == key],
-                conditions[keys == key],
-                mode=self.mode,
-                centre_conditions=self.variant == "alljoined",
+                windows.data[keys == key], conditions[keys == key], mode=self.mode, centre_conditions=centre
             )
             for key in np.unique(keys)
         }
-        self._whiteners = {key: inverse_square_root(covariance) for key, covariance in covariances.items()}
-        self._whiteners["*"] = inverse_square_root(np.mean(list(covariances.values()), axis=0))
-        self._channels = tuple(windows.space.names)
 
-    def apply(self, windows: Windows) -> Windows:
-        """Return whitened windows.
+    def unseen_whitener(self, key: str, windows: Windows) -> np.ndarray:
+        """Return the pooled matrix.
 
         Raises:
-            ConfigError: Not fitted.
-            SpecMismatch: Other channels than those of the training windows.
-            DataError: A session without training windows where `unseen` is "refuse".
+            DataError: `unseen` is "refuse".
         """
-        require_fitted_channels(self.name, self._channels, windows)
-        data = np.empty_like(windows.data)
-        keys = domain_keys(windows, ("subject", "session"))
-        for key in np.unique(keys):
-            if key not in self._whiteners and self.unseen == "refuse":
-                raise DataError(f"Session '{key}' had no training window to whiten it by. Use unseen: pooled.")
-            whitener = self._whiteners.get(str(key), self._whiteners["*"]).astype(windows.data.dtype)
-            data[keys == key] = whitener @ windows.data[keys == key]
-        return windows.with_data(data)
-
-    def state(self) -> dict[str, Any] | None:
-        """Return one matrix per session and the pooled one."""
-        if not self._channels:
-            return None
-        whiteners = {key: matrix.tolist() for key, matrix in self._whiteners.items()}
-        return {"channels": list(self._channels), "whiteners": whiteners}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        """Restore the matrices."""
-        self._whiteners = {key: np.array(matrix) for key, matrix in state["whiteners"].items()}
-        self._channels = tuple(state["channels"])
+        if self.unseen == "refuse":
+            raise DataError(f"Session '{key}' had no training window to whiten it by. Use unseen: pooled.")
+        return self.pooled_whitener
 
 
 def _conditions(windows: Windows) -> np.ndarray:

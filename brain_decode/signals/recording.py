@@ -148,6 +148,12 @@ class Recording:
         return self.entities.label
 
     @property
+    def bads(self) -> tuple[str, ...]:
+        """Channels that the files mark as bad, among those that are there."""
+        marked = set() if self.header is None else set(self.header["bads"])
+        return tuple(name for name in getattr(self.space, "names", ()) if name in marked)
+
+    @property
     def n_times(self) -> int:
         """Samples of the recording, or of one trial."""
         return int(self.source.n_times)

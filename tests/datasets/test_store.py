@@ -14,7 +14,9 @@ from brain_decode.datasets import store_entry
 from brain_decode.datasets.base import EventTarget
 from brain_decode.datasets.store import prepare_store
 from brain_decode.datasets.window_table import build_window_table, sliding_window_table
+from brain_decode.preprocessing.bad_channels import InterpolateBads
 from brain_decode.preprocessing.base import Continuous, SignalStep
+from brain_decode.signals.mne_conversion import info_from_sensors
 from brain_decode.signals.recording import ArraySource, Entities, Recording, TrialArraySource
 from brain_decode.signals.sensors import Sensors
 
@@ -80,6 +82,32 @@ def test_a_recording_that_is_gone_is_named_and_what_is_prepared_stays(tmp_path: 
     with pytest.raises(DataError, match=r"sub-01_run-02 can no longer be read .*what is prepared stays"):
         prepare_store([recording(), recording("02", source=Gone(np.zeros((4, 1000))))], [], tmp_path)
     assert len(list(tmp_path.glob("*.f32"))) == 1
+
+
+def test_a_channel_of_nan_is_repaired_where_the_first_step_does_and_refused_elsewhere(tmp_path: Path) -> None:
+    locations = np.full((9, 12), np.nan)
+    locations[:, :3] = np.random.default_rng(2).normal(size=(9, 3)) * 0.05
+    space = Sensors((*(f"E{i}" for i in range(8)), "AUX"), ("eeg",) * 8 + ("misc",), locations)
+    samples = np.random.default_rng(0).normal(size=(9, 1000))
+    samples[3, 100] = np.nan
+    broken = recording(channels=8, space=space, source=ArraySource(samples))
+    with pytest.raises(DataError, match=r"channels \['E3'\] are NaN or infinite"):
+        prepare_store([broken], [Doubled()], tmp_path)
+    assert np.isfinite(prepare_store([broken], [InterpolateBads()], tmp_path).entries[0].array()).all()
+
+
+def test_channels_marked_as_bad_reach_the_steps_and_make_another_entry(tmp_path: Path) -> None:
+    locations = np.full((9, 12), np.nan)
+    locations[:, :3] = np.random.default_rng(2).normal(size=(9, 3)) * 0.05
+    space = Sensors((*(f"E{i}" for i in range(8)), "AUX"), ("eeg",) * 8 + ("misc",), locations)
+    steps, marked = [InterpolateBads(detect=False)], info_from_sensors(space, 100.0)
+    marked["bads"] = ["E2", "AUX"]
+    good = recording(channels=8, space=space, header=info_from_sensors(space, 100.0))
+    bad = recording(channels=8, space=space, header=marked)
+    stores = [prepare_store([given], steps, tmp_path).entries[0] for given in (good, bad)]
+    assert stores[0].key != stores[1].key
+    changed = (stores[0].array() != stores[1].array()).any(axis=0)
+    assert np.flatnonzero(changed).tolist() == [2]
 
 
 def test_a_second_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import mne
 import numpy as np
 import pandas as pd
 import pytest
@@ -20,17 +21,26 @@ from brain_decode.preprocessing.base import (
     apply_signal_step,
     step_from_json,
 )
+from brain_decode.signals.mne_conversion import info_from_sensors
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.voxels import Voxels
 from brain_decode.signals.windows import Windows
 
 RATE_HZ = 100.0
-SENSORS = Sensors(("Fz", "Cz", "Pz", "Oz"), ("eeg",) * 4)
+LOCATIONS = np.zeros((4, 12))
+LOCATIONS[:, :3] = [[0.0, 0.06, 0.1], [0.0, 0.0, 0.13], [0.0, -0.06, 0.1], [0.0, -0.09, 0.04]]
+SENSORS = Sensors(("Fz", "Cz", "Pz", "Oz"), ("eeg",) * 4, LOCATIONS)
 # Every step of the package, in each of its modes; a new step without an entry fails `test_no_step_is_forgotten`.
 EXAMPLES: list[dict[str, Any]] = [
     {"step": "pick", "settings": {"names": ["Cz", "Fz"]}},
     {"step": "drop_channels", "settings": {"names": ["Cz"]}},
     {"step": "rereference", "settings": {"to": "average"}},
+    {"step": "interpolate_bads", "settings": {"max_share": 0.5}},
+    {"step": "interpolate_bads", "settings": {"max_share": 0.5, "detect": False}},
+    {"step": "laplacian", "settings": {}},
+    {"step": "bipolar", "settings": {"pairs": [["Fz", "Cz"], ["Pz", "Oz"]]}},
+    {"step": "ssp", "settings": {}},
+    {"step": "remove_chpi", "settings": {}},
     {"step": "bandpass", "settings": {"low_hz": 1.0, "high_hz": 30.0}},
     {"step": "bandpass", "settings": {"low_hz": 1.0, "high_hz": 30.0, "method": "causal"}},
     {"step": "bandpass", "settings": {"high_hz": 30.0, "method": "causal"}},
@@ -61,7 +71,26 @@ NAMES = [f"{entry['step']}-{json.dumps(entry['settings'])}" for entry in EXAMPLE
 
 def recording(seed: int = 0) -> Continuous:
     # The mean is positive, so that a percentage of it is defined.
-    return Continuous((np.random.default_rng(seed).standard_normal((4, 1000)) + 1) * 1e-5, RATE_HZ, SENSORS)
+    data = (np.random.default_rng(seed).standard_normal((4, 1000)) + 1) * 1e-5
+    header = info_from_sensors(SENSORS, RATE_HZ)
+    projector = mne.Projection(
+        data={"nrow": 1, "ncol": 4, "row_names": None, "col_names": list(SENSORS.names), "data": np.full((1, 4), 0.5)}
+    )
+    raw = mne.io.RawArray(data, header, verbose="ERROR").add_proj(projector, verbose="ERROR")
+    return Continuous(data, RATE_HZ, SENSORS, header=raw.info, bads=("Pz",))
+
+
+def magnetometers(seed: int = 0) -> Continuous:
+    """Return twenty magnetometers around a head, with two head position coils in the header."""
+    rng = np.random.default_rng(seed)
+    locations = np.tile(np.r_[np.zeros(3), np.eye(3).ravel()], (20, 1))
+    locations[:, :3] = 0.1 * (directions := rng.standard_normal((20, 3))) / np.linalg.norm(directions, axis=1)[:, None]
+    sensors = Sensors(tuple(f"MEG{i}" for i in range(20)), ("mag",) * 20, locations, (3024,) * 20, "meg")
+    header = info_from_sensors(sensors, RATE_HZ)
+    with header._unlock():
+        coils = [{"number": i + 1, "coil_freq": frequency_hz} for i, frequency_hz in enumerate((23.0, 31.0))]
+        header["hpi_meas"] = [{"hpi_coils": coils}]
+    return Continuous(rng.standard_normal((20, 1000)) * 1e-12, RATE_HZ, sensors, header=header)
 
 
 def windows(n: int = 24, seed: int = 0, dtype: type = np.float64) -> Windows:
@@ -86,6 +115,8 @@ def fitted(entry: dict[str, Any]) -> SignalStep | WindowStep:
 
 
 def given_to(step: SignalStep | WindowStep, seed: int = 1) -> Any:
+    if step.name == "remove_chpi":
+        return magnetometers(seed)
     given = recording(seed) if isinstance(step, SignalStep) else windows(seed=seed)
     return replace(given, sensors=VOXELS) if step.name in OF_VOXELS else given
 
@@ -142,7 +173,7 @@ def test_a_causal_step_never_looks_ahead(entry: dict[str, Any]) -> None:
     middle = given.data.shape[-1] // 2
     changed = given.data.copy()
     changed[..., middle:] += 1e-4
-    altered = replace(given, data=changed) if isinstance(step, SignalStep) else given.with_data(changed)
+    altered = given.with_data(changed)
     kept = middle if entry["step"] != "crop" else middle - 20  # the crop begins 20 samples later
     first, second = step.apply(given).data, step.apply(altered).data
     np.testing.assert_array_equal(first[..., :kept], second[..., :kept])
