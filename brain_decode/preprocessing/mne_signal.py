@@ -24,7 +24,7 @@ def sensors_of(step: str, signal: Continuous) -> Sensors:
     """
     if not isinstance(signal.sensors, Sensors):
         raise SpecMismatch(
-            f"{step} works on sensors; the recording holds voxels. Remove the step (preprocessing=fmri)."
+            f"{step} works on sensors; the recording holds voxels. Use preprocessing=fmri."
         )
     return signal.sensors
 
