@@ -89,7 +89,7 @@ def match_channels(wanted: Sensors, found: Sensors, limits: MatchingLimits | Non
 
 
 def mixing_matrix(wanted: Sensors, found: Sensors, matches: Sequence[ChannelMatch]) -> tuple[np.ndarray, Sensors]:
-    """Return the (wanted, found) matrix that makes the decoder's channels, and those channels as the recording has them.
+    """Return the (wanted, found) matrix that makes the decoder's channels, and these as the recording has them.
 
     Channels that were matched keep the recording's position, where it has one; estimated ones get the decoder's.
     """
@@ -183,9 +183,7 @@ def _by_interpolation(
     return {name: ChannelMatch(name, "interpolated") for name in chosen}
 
 
-def _electrodes(
-    wanted: Sensors, found: Sensors, matches: dict[str, ChannelMatch]
-) -> tuple[np.ndarray, np.ndarray]:
+def _electrodes(wanted: Sensors, found: Sensors, matches: dict[str, ChannelMatch]) -> tuple[np.ndarray, np.ndarray]:
     """Return which electrodes of the recording have a place, and (n, 3) that place in the decoder's frame.
 
     A matched electrode without a position in the recording stands where the decoder's did.

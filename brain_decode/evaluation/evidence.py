@@ -13,11 +13,11 @@ from brain_decode.core.errors import DataError
 from brain_decode.datasets.splits import unit_codes
 from brain_decode.evaluation import calibration
 from brain_decode.evaluation.metrics import rank_auc
-from brain_decode.evaluation.predictions import probability_columns, require_predictions
+from brain_decode.evaluation.predictions import require_predictions
 from brain_decode.evaluation.retrieval import k_way_probability
 from brain_decode.evaluation.scoring import score_classification, score_regression, score_retrieval
 from brain_decode.evaluation.statistics import bootstrap_weights, clusters_of, interval, weighted_mean
-from brain_decode.signals.spec import Task
+from brain_decode.signals.spec import Task, probability_columns
 from brain_decode.signals.windows import Windows
 
 __all__ = [

@@ -10,11 +10,31 @@ from brain_decode.decoder.channel_matching import MatchingLimits, canonical_name
 from brain_decode.signals.mne_conversion import sensors_from_info
 from brain_decode.signals.sensors import Sensors
 
-TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
+TEN_TWENTY = [
+    "Fp1",
+    "Fp2",
+    "F7",
+    "F3",
+    "Fz",
+    "F4",
+    "F8",
+    "T7",
+    "C3",
+    "Cz",
+    "C4",
+    "T8",
+    "P7",
+    "P3",
+    "Pz",
+    "P4",
+    "P8",
+    "O1",
+    "O2",
+]
 
 
 def cap(names: list[str] | None = None) -> Sensors:
-    info = mne.create_info(names or TEN_TWENTY, 100.0, "eeg").set_montage("colin27_1005")
+    info = mne.create_info(names or TEN_TWENTY, 100.0, "eeg").set_montage("easycap-M1")
     return sensors_from_info(info)
 
 
