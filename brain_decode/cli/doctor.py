@@ -1,4 +1,4 @@
-"""Check the installation: packages, catalogue, machine."""
+"""Check the installation (packages, catalogue, machine), or a recording against a decoder."""
 
 from __future__ import annotations
 
@@ -19,6 +19,19 @@ _REQUIREMENT = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?([^;]*)(?:;.*extra =
 
 
 def run(config: DictConfig, folder: Path) -> None:
+    """Check what the words name: a recording (`checkpoint=`, `input=`), else the installation.
+
+    Raises:
+        BrainDecodeError: What is checked has a fault.
+    """
+    if config.get("checkpoint") or config.get("input"):
+        from brain_decode.cli.recording_check import check_recording
+
+        return check_recording(config)
+    return _check_installation()
+
+
+def _check_installation() -> None:
     """Print what is there and what is missing.
 
     Raises:

@@ -86,7 +86,10 @@ def _spread(samples: np.ndarray) -> np.ndarray:
     if length == 0:
         return np.full(n_channels, np.nan)
     pieces = samples[:, : n_times // length * length].reshape(n_channels, -1, length)
-    pieces = np.ma.masked_invalid(pieces)
-    deviation = np.ma.abs(pieces - np.ma.median(pieces, axis=2, keepdims=True))
+    if np.isfinite(pieces).all():
+        deviation = np.abs(pieces - np.median(pieces, axis=2, keepdims=True))
+        return _TO_STANDARD_DEVIATION * np.median(np.median(deviation, axis=2), axis=1)
+    masked = np.ma.masked_invalid(pieces)
+    deviation = np.ma.abs(masked - np.ma.median(masked, axis=2, keepdims=True))
     spread = np.ma.median(np.ma.median(deviation, axis=2), axis=1)
     return _TO_STANDARD_DEVIATION * np.ma.filled(spread.astype(float), np.nan)

@@ -10,27 +10,12 @@ from brain_decode.decoder.channel_matching import MatchingLimits, canonical_name
 from brain_decode.signals.mne_conversion import sensors_from_info
 from brain_decode.signals.sensors import Sensors
 
+# fmt: off
 TEN_TWENTY = [
-    "Fp1",
-    "Fp2",
-    "F7",
-    "F3",
-    "Fz",
-    "F4",
-    "F8",
-    "T7",
-    "C3",
-    "Cz",
-    "C4",
-    "T8",
-    "P7",
-    "P3",
-    "Pz",
-    "P4",
-    "P8",
-    "O1",
-    "O2",
+    "Fp1", "Fp2", "F7", "F3", "Fz", "F4", "F8", "T7", "C3", "Cz",
+    "C4", "T8", "P7", "P3", "Pz", "P4", "P8", "O1", "O2",
 ]
+# fmt: on
 
 
 def cap(names: list[str] | None = None) -> Sensors:
