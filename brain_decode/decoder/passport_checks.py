@@ -98,9 +98,11 @@ def passport_of(
 
 
 def _shown_name(recording: Recording) -> str:
-    if recording.entities.subject == "unknown":
-        return recording.files[0].name if recording.files else "the recording"
-    return recording.label
+    """Return the file's name where the entities say nothing more than it."""
+    entities = recording.entities
+    if recording.files and not (entities.session or entities.task or entities.run):
+        return recording.files[0].name
+    return "the recording" if entities.subject == "unknown" else recording.label
 
 
 def _channels(matches: Sequence[ChannelMatch], found: Sensors, wanted: Sensors) -> list[PassportLine]:
@@ -125,7 +127,7 @@ def _channels(matches: Sequence[ChannelMatch], found: Sensors, wanted: Sensors) 
         actions.append(f"estimated from their neighbours (spherical splines): {_listed(estimated)}")
     spare = [name for name in _decoded_names(found) if name not in {match.source for match in matches}]
     if spare:
-        actions.append(f"{len(spare)} other channels are not read: {_listed(spare)}")
+        actions.append(f"not read: {_listed(spare)}")
     changed = bool(placed or estimated or spelled)
     line = PassportLine("channels", "will be changed" if changed else "ok", have, expected, "; ".join(actions))
     return [line, *_sensor_types(matches, found, wanted), *_displaced(matches, found, wanted)]

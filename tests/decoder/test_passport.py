@@ -22,7 +22,7 @@ from brain_decode.signals.mne_conversion import recording_from_raw, sensors_from
 from brain_decode.signals.recording import Entities
 from brain_decode.signals.spec import SignalSpec, TargetSpec
 
-NAMES = ("Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "T7", "T8")
+NAMES = ("Fp1", "Fp2", "F3", "F4", "C3", "C4", "P3", "P4", "O1", "O2", "T7", "T8", "Fz")
 RATE_HZ = 128.0
 SECONDS = 8
 
@@ -67,7 +67,7 @@ def test_renamed_channels_give_the_same_answers(decoder: BrainDecoder) -> None:
     other = (
         raw.copy()
         .rename_channels({"Fp1": "EEG FP1-REF", "T7": "T3", "C3": "C3.."})
-        .reorder_channels(["EEG FP1-REF", "T8", "T3", "O2", "O1", "P4", "P3", "C4", "C3..", "F4", "F3", "Fp2"])
+        .reorder_channels(["EEG FP1-REF", "T8", "T3", "O2", "O1", "P4", "P3", "C4", "C3..", "F4", "F3", "Fp2", "Fz"])
     )
     passport = decoder.passport(other)
     assert passport.line("channels").state == "will be changed"
