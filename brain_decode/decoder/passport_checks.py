@@ -77,7 +77,7 @@ def passport_of(
     used = {match.source for match in matches}
     lines = (
         *_channels(matches, recording.space, expected.sensors),
-        _unit(recording, matches, expected, input_unit, factor),
+        _unit(recording, recording.space, matches, expected, input_unit, factor),
         rate,
         _window(recording, expected),
         *_trial_filters(recording, preprocessing),
@@ -188,9 +188,13 @@ def amplitude_sample(recording: Recording, rows: np.ndarray) -> np.ndarray:
 
 
 def _unit(
-    recording: Recording, matches: Sequence[ChannelMatch], expected: InputSpec, unit: str | None, factor: float
+    recording: Recording,
+    space: Sensors,
+    matches: Sequence[ChannelMatch],
+    expected: InputSpec,
+    unit: str | None,
+    factor: float,
 ) -> PassportLine:
-    space = recording.space
     rows = space.indices([match.source for match in matches if match.source] or _decoded_names(space))
     types = [space.types[row] for row in rows]
     samples = amplitude_sample(recording, rows) if len(rows) else np.zeros((0, 0))
@@ -301,7 +305,7 @@ def _reference(recording: Recording, preprocessing: Preprocessing, expected: Inp
     have, need = recording.reference or "not stated", expected.reference or "not stated"
     own = [step.settings().get("to") for step in preprocessing.signal_steps if step.name == "rereference"]
     if own:
-        target = own[-1] if isinstance(own[-1], str) else ", ".join(own[-1])
+        target = own[-1] if isinstance(own[-1], str) else ", ".join(own[-1] or ())
         return PassportLine("reference", "ok", have, need, f"the decoder's own steps re-reference to {target}")
     if recording.reference and expected.reference and not _same_word(have, need):
         action = "left as it is: scores can suffer. Re-reference both to the average in preprocessing"
