@@ -115,8 +115,9 @@ def _scored_rows(decoder: BrainDecoder, loaded: LoadedRun, hashes: Sequence[str]
     if len(rows) == 0:
         raise DataError("The dataset has no test partition left to score.")
     seen = set(decoder.fitted_on)
+    adapted = trials.content_hashes(decoder.preprocessing)
     for index in table["recording"].iloc[rows].unique():
-        if hashes[index] in seen:
+        if hashes[index] in seen or adapted[index] in seen:
             raise LeakageError(
                 f"The decoder was fitted on '{trials.recordings[index].label}' (same content); a score on it means "
                 "nothing. Choose other recordings with datasets.subjects= or paths.data=, or read the "
