@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import mne
 import numpy as np
 import pytest
 
@@ -44,3 +47,13 @@ def test_amplitude_is_the_standard_deviation_of_noise_whatever_one_artefact_does
     samples[:, 100:110] = 1.0
     samples[0, 5] = np.nan
     assert typical_amplitudes(samples, ("eeg",) * 3)["eeg"] == pytest.approx(10e-6, rel=0.05)
+
+
+@pytest.mark.real_data
+@pytest.mark.parametrize(("scale", "factor"), [(1.0, 1.0), (1e6, 1e-6)])
+def test_a_headband_recording_is_believable_and_in_microvolts_it_is_not(
+    real_data_folder: Path, scale: float, factor: float
+) -> None:
+    file = real_data_folder / "eeg_muse_n170" / "sub-01" / "eeg" / "sub-01_task-n170_run-01_eeg.vhdr"
+    samples = mne.io.read_raw_brainvision(file, verbose="ERROR").get_data() * scale
+    assert unit_factor_guess(samples, ("eeg",) * len(samples)) == pytest.approx(factor)
