@@ -78,10 +78,9 @@ def _run_command(command: Command, words: Sequence[str]) -> int:
     overrides = [word for word in words if word not in _MULTIRUN]
     try:
         run = run_sweep if len(overrides) < len(words) else run_once
-        run(command, overrides)
+        return run(command, overrides)
     except ConfigError as error:
         return _report(error, _WRONG_USAGE)
-    return 0
 
 
 def _settle_process() -> None:

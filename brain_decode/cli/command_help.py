@@ -15,7 +15,7 @@ __all__ = ["command_help", "overview"]
 _WIDTH = 100
 _EXAMPLE = re.compile(r"^# (brain-decode .*)$")
 _GROUP = re.compile(r"^\s+- (?:override )?/?([a-z_]+): (\S+)(?:\s+# (.*))?$")
-_PARENT = re.compile(r"^\s+- ([a-z]+)$")
+_PARENT = re.compile(r"^\s+- (?!_self_)([a-z_]+)$")
 _KEY = re.compile(r"^([a-z_]+): (.*?)(?:\s+# (.*))?$")
 
 

@@ -1,4 +1,4 @@
-"""Check the installation (packages, catalogue, machine), or a recording against a decoder."""
+"""Check the installation, a recording against a decoder, or a dataset and what training on it will cost."""
 
 from __future__ import annotations
 
@@ -18,25 +18,61 @@ _FOR_DEVELOPERS = ("all", "dev", "test")
 _REQUIREMENT = re.compile(r"^([A-Za-z0-9_.-]+)(?:\[[^]]*\])?([^;]*)(?:;.*extra == ['\"]([\w-]+)['\"])?")
 
 
-def run(config: DictConfig, folder: Path) -> None:
-    """Check what the words name: a recording (`checkpoint=`, `input=`), else the installation.
-
-    Raises:
-        BrainDecodeError: What is checked has a fault.
-    """
-    if config.get("checkpoint") or config.get("input"):
-        from brain_decode.cli.recording_check import check_recording
-
-        return check_recording(config)
-    return _check_installation()
-
-
-def _check_installation() -> None:
-    """Print what is there and what is missing.
+def run(config: DictConfig, folder: Path) -> int:
+    """Print what is there and what is missing; returns 1 where a dataset breaks its facts.
 
     Raises:
         ConfigError: A package the core needs is absent or of another version.
     """
+    if config.get("checkpoint") or config.get("input"):
+        from brain_decode.cli.recording_check import check_recording
+
+        check_recording(config)
+        return 0
+    if config.get("datasets"):
+        return _check_dataset(config)
+    _check_installation()
+    return 0
+
+
+def _check_dataset(config: DictConfig) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from brain_decode.training.costs import predict_costs
+    from brain_decode.training.inspecting import inspect_datasets
+
+    console = Console(highlight=False, soft_wrap=True)
+    found = inspect_datasets(config)
+    for line in (*found.lines, *(f"broken fact: {said}" for said in found.disagreements)):
+        console.print(line, markup=False)
+    if found.disagreements:
+        return 1
+    prediction = predict_costs(config)
+    table = Table(title="What it will take", title_justify="left")
+    for column in ("command", "disk", "memory", "time"):
+        table.add_column(column)
+    for name, cost in (("prepare", prediction.prepare), ("train, once prepared", prediction.train)):
+        least, most = cost.seconds
+        time = _duration(least) if most < 1.05 * least else f"{_duration(least)} to {_duration(most)}"
+        table.add_row(name, _size(cost.disk_mb), _size(cost.memory_mb), time)
+    console.print(table)
+    for line in prediction.assumptions:
+        console.print(line, markup=False)
+    return 0
+
+
+def _size(megabytes: float) -> str:
+    return f"{megabytes / 1024:.1f} GiB" if megabytes >= 1024 else f"{megabytes:.3g} MiB"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _check_installation() -> None:
     from rich.console import Console
 
     from brain_decode.core.errors import ConfigError
@@ -99,8 +135,24 @@ def _machine() -> list[str]:
     device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else "none"
     return [
         f"python {sys.version.split()[0]}, torch {torch.__version__}, graphics card: {device}",
-        f"{os.cpu_count()} cores, {memory_gib:.1f} GiB memory, {free_gib:.1f} GiB free here",
+        f"{os.cpu_count()} cores, {torch.get_num_threads()} threads, {memory_gib:.1f} GiB memory, "
+        f"{free_gib:.1f} GiB free here",
+        f"bfloat16: {_bfloat16()}",
     ]
+
+
+def _bfloat16() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return "on the graphics card" if torch.cuda.is_bf16_supported() else "not on this graphics card"
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    except OSError:
+        return "not known for this processor"
+    if "amx_bf16" in flags or "avx512_bf16" in flags:
+        return "fast on this processor (trainer=cpu_bf16)"
+    return "works on this processor without being faster"
 
 
 def _catalogue() -> str:

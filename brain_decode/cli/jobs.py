@@ -32,17 +32,17 @@ class _SweepJob:
         _run_in(self.command, config, Path(HydraConfig.get().runtime.output_dir))
 
 
-def run_once(command: Command, words: Sequence[str]) -> None:
-    """Compose the configuration and run the command in its run folder."""
+def run_once(command: Command, words: Sequence[str]) -> int:
+    """Compose the configuration, run the command in its run folder, and return its exit code."""
     config = compose(command.config, words)
     out = config.get("out")
     left = None if out else unfinished_run(command.name)
     if left is not None:
         _LOG.warning("%s was not finished. Repeat its command with out=%s to go on with it.", left, left)
-    _run_in(command.name, config, Path(out) if out else None)
+    return _run_in(command.name, config, Path(out) if out else None)
 
 
-def run_sweep(command: Command, words: Sequence[str]) -> None:
+def run_sweep(command: Command, words: Sequence[str]) -> int:
     """Run every combination of the values through Hydra's sweeper and launcher, each in a numbered folder."""
     overrides = prepare_overrides(words, multirun=True)
     catalogue = catalogue_folder(overrides)
@@ -58,9 +58,10 @@ def run_sweep(command: Command, words: Sequence[str]) -> None:
             overrides=[*QUIET_HYDRA, *settings, *jobs],
             with_log_configuration=False,
         )
+    return 0
 
 
-def _run_in(name: str, config: DictConfig, out: Path | None) -> None:
+def _run_in(name: str, config: DictConfig, out: Path | None) -> int:
     module = importlib.import_module(f"brain_decode.cli.{name}")
     with open_run_folder(name, out) as folder:
-        module.run(config, folder)
+        return module.run(config, folder) or 0

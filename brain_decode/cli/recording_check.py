@@ -24,6 +24,8 @@ def check_recording(config: DictConfig) -> None:
     absent = [key for key in ("checkpoint", "input") if not config.get(key)]
     if absent:
         raise ConfigError(f"A recording is held against a decoder: give {absent[0]}= too.")
-    passport = passport_of_file(str(config.checkpoint), Path(config.input), input_unit=config.get("input_unit"))
+    events = Path(config.events) if config.get("events") else None
+    unit = config.get("input_unit")
+    passport = passport_of_file(str(config.checkpoint), Path(config.input), events, input_unit=unit)
     Console(highlight=False, soft_wrap=True).print(str(passport), markup=False)
     passport.require_accepted()

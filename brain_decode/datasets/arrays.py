@@ -1,4 +1,4 @@
-"""Recordings kept as plain arrays (npz, npy, mat), described by a YAML entry."""
+"""Recordings kept as plain arrays (npz, npy, mat, text), described by a YAML entry."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class ArrayDataset(Dataset):
     Args:
         root: The folder of the file, or the folder that holds it.
         name: Name of the entry.
-        file: File name: `.npz`, `.npy` or `.mat` (up to MATLAB 7.2).
-        data: Key of the signal; not used for `.npy`.
+        file: File name: `.npz`, `.npy`, `.mat` (up to MATLAB 7.2), or `.txt` and `.csv` with numbers only.
+        data: Key of the signal; not used for `.npy` and text.
         axes: Meaning of its axes, of "trial", "channel" and "time" in any order. Without "trial" it is continuous;
-            without "time" each trial is one vector.
+            without "time" each trial is one vector; without "channel" there is one channel.
         unit: Unit of the stored numbers ("V", "uV", "fT", "1", ...), times `scale`.
         scale: Stored numbers are in this multiple of `unit` (0.1 for tenths).
         rate_hz: Samples per second, or the key that holds it.
@@ -132,7 +132,10 @@ class ArrayDataset(Dataset):
                 f"{path.name}: '{self.data}' should hold numbers with the axes {list(self.axes)}; "
                 f"it has shape {stored.shape} and type {stored.dtype}. Correct loader.axes or loader.data."
             )
-        order = [self.axes.index(axis) for axis in _AXES if axis in self.axes]
+        axes = self.axes
+        if "channel" not in axes:
+            stored, axes = stored[..., np.newaxis], (*axes, "channel")
+        order = [axes.index(axis) for axis in _AXES if axis in axes]
         signal = np.transpose(stored, order).astype(np.float64) * self.factor
         return signal if "time" in self.axes else signal[..., np.newaxis]
 
@@ -188,7 +191,7 @@ class ArrayDataset(Dataset):
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """Return the arrays of a file by key; the single array of an `.npy` file has the key "".
+    """Return the arrays of a file by key; the single array of an `.npy` or text file has the key "".
 
     Raises:
         DataError: An absent or unreadable file, or one that holds pickled objects.
@@ -198,6 +201,8 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         if path.suffix == ".npy":
             return {"": np.load(path, allow_pickle=False)}
+        if path.suffix in (".txt", ".csv"):
+            return {"": np.loadtxt(path, delimiter="," if path.suffix == ".csv" else None, ndmin=1)}
         if path.suffix == ".npz":
             with np.load(path, allow_pickle=False) as saved:
                 return {key: saved[key] for key in saved.files}
@@ -207,15 +212,15 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{path.name} is a MATLAB 7.3 file. Save it with -v7, or as npz.") from error
     except (ValueError, OSError, EOFError) as error:
         raise DataError(f"{path.name} could not be read: {error}. Save it as plain arrays.") from error
-    raise unknown_option("array format", path.suffix, [".npz", ".npy", ".mat"])
+    raise unknown_option("array format", path.suffix, [".npz", ".npy", ".mat", ".txt", ".csv"])
 
 
 def _checked_axes(axes: Sequence[str]) -> tuple[str, ...]:
     for axis in axes:
         if axis not in _AXES:
             raise unknown_option("axis", axis, _AXES)
-    if "channel" not in axes or len(set(axes)) != len(axes) or not {"trial", "time"} & set(axes):
-        raise DataError(f"loader.axes needs 'channel' and 'trial' or 'time', each once; got {list(axes)}.")
+    if len(set(axes)) != len(axes) or not {"trial", "time"} & set(axes):
+        raise DataError(f"loader.axes needs 'trial' or 'time', and each axis once; got {list(axes)}.")
     return tuple(axes)
 
 

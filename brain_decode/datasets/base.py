@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "EventTarget",
     "Facts",
     "check_facts",
+    "fact_disagreements",
     "choose_labels",
     "choose_recordings",
     "dataset_folder",
@@ -143,9 +144,8 @@ def check_facts(facts: Facts, recordings: Sequence[Recording]) -> list[str]:
     Raises:
         DataError: A broken fact, with the file, what was expected and what is there.
     """
-    for recording in recordings:
-        for what, expected, received in _disagreements(facts, recording):
-            raise DataError(f"{_where(recording)}: expected {what} {expected}, received {received}.")
+    for disagreement in fact_disagreements(facts, recordings):
+        raise DataError(disagreement)
     if facts.subjects is None:
         return []
     listed = {str(subject) for subject in facts.subjects}
@@ -153,6 +153,13 @@ def check_facts(facts: Facts, recordings: Sequence[Recording]) -> list[str]:
     return (
         [f"Participants {others} are not among those the dataset card describes ({sorted(listed)})."] if others else []
     )
+
+
+def fact_disagreements(facts: Facts, recordings: Sequence[Recording]) -> Iterator[str]:
+    """Yield a sentence for each fact that a recording breaks."""
+    for recording in recordings:
+        for what, expected, received in _disagreements(facts, recording):
+            yield f"{_where(recording)}: expected {what} {expected}, received {received}."
 
 
 def _where(recording: Recording) -> str:

@@ -15,18 +15,13 @@ from mne_bids import get_entities_from_fname
 
 from brain_decode.core.errors import DataError, unknown_option
 from brain_decode.datasets.base import Dataset, Facts, choose_recordings, dataset_folder
-from brain_decode.datasets.raw_files import (
-    RAW_EXTENSIONS,
-    ChannelSettings,
-    apply_settings,
-    open_raw,
-    recording_files,
-    set_types,
-)
+from brain_decode.datasets.electrodes import apply_electrodes
+from brain_decode.datasets.formats import RAW_EXTENSIONS, open_raw
+from brain_decode.datasets.raw_files import ChannelSettings, apply_settings, recording_files, set_types
 from brain_decode.signals.mne_conversion import annotation_events, recording_from_raw
 from brain_decode.signals.recording import Entities, Recording
 
-__all__ = ["BidsDataset"]
+__all__ = ["BidsDataset", "inherited_file", "merged_sidecar", "read_events", "sidecar_number"]
 
 _LOG = logging.getLogger(__name__)
 _DATATYPES = ("eeg", "meg", "ieeg")
@@ -57,14 +52,15 @@ _MNE_TYPE = {
 class BidsDataset(Dataset):
     """The recordings of a BIDS folder.
 
-    `channels.tsv` gives types and bad channels, `events.tsv` the events, the JSON sidecar the reference and the mains
-    frequency; each may lie beside the recording or higher up, as BIDS allows. Where one is absent, the recording's own
-    channel types, annotations and header stand in for it, and that is logged.
+    `channels.tsv` gives types and bad channels, `electrodes.tsv` positions, `events.tsv` the events, the JSON sidecar
+    the reference and the mains frequency; each may lie beside the recording or higher up, as BIDS allows. Where one is
+    absent, the recording's own channel types, positions, annotations and header stand in for it, and that is logged.
+    A recording that holds EEG and MEG keeps both.
 
     Args:
         root: The BIDS folder, or the folder that holds it.
         name: Name of the entry.
-        datatype: "eeg", "meg" or "ieeg".
+        datatype: "eeg", "meg" or "ieeg"; None takes the one the folder holds.
         tasks, subjects, sessions, runs: Labels to keep, without their prefix; None keeps all.
         acquisition: Label to keep where a run was stored in several forms.
         channel_names, channel_types, montage: See `ChannelSettings`.
@@ -76,7 +72,7 @@ class BidsDataset(Dataset):
         root: str | Path,
         *,
         name: str = "bids",
-        datatype: str = "eeg",
+        datatype: str | None = None,
         tasks: Sequence[str] | None = None,
         subjects: Sequence[str] | None = None,
         sessions: Sequence[str] | None = None,
@@ -88,26 +84,28 @@ class BidsDataset(Dataset):
         facts: Facts | Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(root, name=name, facts=facts)
-        if datatype not in _DATATYPES:
-            raise unknown_option("datatype", datatype, _DATATYPES)
+        if datatype not in (None, *_DATATYPES):
+            raise unknown_option("datatype", str(datatype), _DATATYPES)
         self.datatype = datatype
         self.wanted = {"subject": subjects, "session": sessions, "task": tasks, "run": runs}
         self.acquisition = acquisition
         self.channels = ChannelSettings(channel_names, dict(channel_types or {}), montage)
 
     def recordings(self) -> list[Recording]:
-        folder = dataset_folder(self.root, f"sub-*/**/*_{self.datatype}.*", self.name)
-        found = _recording_paths(folder, self.datatype, self.acquisition)
+        folder = dataset_folder(self.root, f"sub-*/**/*_{self.datatype or '*eg'}.*", self.name)
+        found = _recording_paths(folder, self.datatype or _datatype_in(folder), self.acquisition)
         chosen = choose_recordings(found, self.wanted, name=self.name)
         return [self._open(folder, entities, chosen[entities]) for entities in sorted(chosen)]
 
     def _open(self, folder: Path, entities: Entities, path: Path) -> Recording:
         raw = open_raw(path)
-        sidecar = _sidecar(folder, path)
+        sidecar = merged_sidecar(folder, path)
         _check_rate(raw, sidecar, path)
-        _apply_channel_table(raw, _inherited(folder, path, "channels", ".tsv"), path)
-        apply_settings(raw, self.channels, path.name)
-        line_frequency = _number(sidecar, "PowerLineFrequency")
+        _check_length(raw, sidecar, path)
+        _apply_channel_table(raw, inherited_file(folder, path, "channels", ".tsv"), path)
+        _apply_electrode_table(raw, folder, path)
+        notes = apply_settings(raw, self.channels, path.name)
+        line_frequency = sidecar_number(sidecar, "PowerLineFrequency")
         if line_frequency is not None:
             raw.info["line_freq"] = line_frequency
         reference = sidecar.get("EEGReference", sidecar.get("iEEGReference"))
@@ -116,7 +114,23 @@ class BidsDataset(Dataset):
             recording,
             reference=None if reference in (None, "n/a") else str(reference),
             files=recording_files(path, raw),
+            notes=notes,
         )
+
+
+def _datatype_in(folder: Path) -> str:
+    """Return the kind of recording a folder holds.
+
+    Raises:
+        DataError: Several kinds.
+    """
+    present = [kind for kind in _DATATYPES if next(folder.glob(f"sub-*/**/*_{kind}.*"), None) is not None]
+    if len(present) != 1:
+        raise DataError(
+            f"{folder} holds recordings of the kinds {', '.join(present) or 'none'}; one is read at a time. Set "
+            "datasets.loader.datatype to one of them."
+        )
+    return present[0]
 
 
 def _recording_paths(folder: Path, datatype: str, acquisition: str | None) -> dict[Entities, Path]:
@@ -166,23 +180,28 @@ def _named(path: Path) -> dict[str, str]:
     return {key: value for key, value in get_entities_from_fname(path.name, on_error="ignore").items() if value}
 
 
-def _inherited(folder: Path, path: Path, suffix: str, extension: str) -> Path | None:
+def inherited_file(folder: Path, path: Path, suffix: str, extension: str) -> Path | None:
+    """Return the most specific sidecar that describes a recording, None where there is none."""
     sidecars = _inheritance(folder, path, suffix, extension)
     return sidecars[-1] if sidecars else None
 
 
-def _sidecar(folder: Path, path: Path) -> dict[str, Any]:
+def merged_sidecar(folder: Path, path: Path) -> dict[str, Any]:
     """Return the merged JSON sidecars of a recording."""
     merged: dict[str, Any] = {}
-    for source in _inheritance(folder, path, path.stem.rsplit("_", 1)[-1], ".json"):
-        try:
-            merged |= json.loads(source.read_text(encoding="utf-8-sig"))
-        except (ValueError, TypeError) as error:
-            raise DataError(f"{source.name} is not valid JSON: {error}. Correct the file.") from error
+    for source in _inheritance(folder, path, path.name.split(".")[0].rsplit("_", 1)[-1], ".json"):
+        merged |= _read_sidecar(source)
     return merged
 
 
-def _number(sidecar: Mapping[str, Any], key: str) -> float | None:
+def _read_sidecar(source: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(source.read_text(encoding="utf-8-sig")))
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{source.name} is not valid JSON: {error}. Correct the file.") from error
+
+
+def sidecar_number(sidecar: Mapping[str, Any], key: str) -> float | None:
     """Return a number of the sidecar, None for "n/a"."""
     try:
         value = float(sidecar.get(key, "nan"))
@@ -192,7 +211,7 @@ def _number(sidecar: Mapping[str, Any], key: str) -> float | None:
 
 
 def _check_rate(raw: Any, sidecar: Mapping[str, Any], path: Path) -> None:
-    stated = _number(sidecar, "SamplingFrequency")
+    stated = sidecar_number(sidecar, "SamplingFrequency")
     if stated is None:
         return
     if abs(stated - raw.info["sfreq"]) > 1e-3 * stated:
@@ -237,12 +256,42 @@ def _apply_channel_table(raw: Any, path: Path | None, recording: Path) -> None:
         raw.info["bads"] = list(dict.fromkeys([*raw.info["bads"], *bad]))
 
 
+def _apply_electrode_table(raw: Any, folder: Path, path: Path) -> None:
+    source = inherited_file(folder, path, "electrodes", ".tsv")
+    if source is None:
+        return
+    system = inherited_file(folder, path, "coordsystem", ".json")
+    described = {} if system is None else _read_sidecar(system)
+    n_placed = apply_electrodes(raw, _read_table(source), described, source)
+    _LOG.info("%s: positions of %d channels from %s.", path.name, n_placed, source.name)
+
+
+def _check_length(raw: Any, sidecar: Mapping[str, Any], path: Path) -> None:
+    """Refuse a recording that is shorter than its sidecar says."""
+    stated = sidecar_number(sidecar, "RecordingDuration")
+    found = raw.n_times / raw.info["sfreq"]
+    if stated is not None and found < stated - max(1.0, 0.01 * stated):
+        raise DataError(
+            f"{path.name} is cut off: the sidecar states RecordingDuration {stated:g} s, the recording has {found:.1f} "
+            "s. Copy the recording again, or correct the sidecar."
+        )
+
+
 def _events(folder: Path, path: Path, raw: Any) -> pd.DataFrame:
     """Return `events.tsv` with text columns, or the annotations of the recording where there is none."""
-    source = _inherited(folder, path, "events", ".tsv")
+    source = inherited_file(folder, path, "events", ".tsv")
     if source is None:
         _LOG.info("%s has no events.tsv: the recording's own annotations are used.", path.name)
         return annotation_events(raw)
+    return read_events(source)
+
+
+def read_events(source: Path) -> pd.DataFrame:
+    """Return an `events.tsv` as an event table; its other columns stay text.
+
+    Raises:
+        DataError: Not a table, no column `onset`, or an onset that is no number.
+    """
     table = _read_table(source)
     if "onset" not in table:
         raise DataError(f"{source.name} needs a column 'onset'; it has {list(table.columns)}.")

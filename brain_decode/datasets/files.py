@@ -12,7 +12,8 @@ import pandas as pd
 import scipy.io
 
 from brain_decode.datasets.base import Dataset, Facts, choose_recordings, dataset_folder, event_text, named_files
-from brain_decode.datasets.raw_files import ChannelSettings, apply_settings, open_raw, recording_files
+from brain_decode.datasets.formats import open_raw
+from brain_decode.datasets.raw_files import ChannelSettings, apply_settings, recording_files
 from brain_decode.signals.mne_conversion import annotation_events, recording_from_raw
 from brain_decode.signals.recording import Entities, Recording
 
@@ -70,11 +71,12 @@ class FilesDataset(Dataset):
 
     def _open(self, entities: Entities, path: Path) -> Recording:
         raw = open_raw(path)
-        apply_settings(raw, self.channels, path.name)
+        notes = apply_settings(raw, self.channels, path.name)
         if self.line_frequency_hz is not None:
             raw.info["line_freq"] = float(self.line_frequency_hz)
         events = _eeglab_events(path, raw) if path.suffix == ".set" else annotation_events(raw)
-        return replace(recording_from_raw(raw, entities, events=events), files=recording_files(path, raw))
+        recording = recording_from_raw(raw, entities, events=events)
+        return replace(recording, files=recording_files(path, raw), notes=notes)
 
 
 def _eeglab_events(path: Path, raw: Any) -> pd.DataFrame:

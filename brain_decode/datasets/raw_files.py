@@ -1,4 +1,4 @@
-"""Opening continuous recordings of any format MNE reads, with names, types and positions as a dataset file asks."""
+"""Names, types and positions of the channels of opened recordings, as a dataset file asks."""
 
 from __future__ import annotations
 
@@ -11,22 +11,18 @@ from typing import Any
 
 import mne
 
-from brain_decode.core.errors import DataError, MissingExtra, unknown_option
+from brain_decode.core.errors import DataError, unknown_option
 from brain_decode.signals.sensors import SENSOR_TYPES
 
 __all__ = [
-    "RAW_EXTENSIONS",
     "ChannelSettings",
     "apply_settings",
     "fill_positions",
-    "open_raw",
     "recording_files",
     "set_types",
 ]
 
 _LOG = logging.getLogger(__name__)
-RAW_EXTENSIONS = (".vhdr", ".edf", ".bdf", ".set", ".fif", ".cnt", ".gdf", ".mff", ".ds", ".sqd", ".con")
-_READ_ERRORS = (ValueError, OSError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError)
 _NAME_RULES = ("stored", "clean")
 
 
@@ -52,8 +48,11 @@ class ChannelSettings:
                 raise unknown_option("channel type", kind, SENSOR_TYPES)
 
 
-def apply_settings(raw: Any, settings: ChannelSettings, label: str) -> None:
+def apply_settings(raw: Any, settings: ChannelSettings, label: str) -> tuple[str, ...]:
     """Rename, retype and place the channels of a recording this package opened itself.
+
+    Returns:
+        Sentences about what was filled in, for the recording's notes.
 
     Raises:
         DataError: A channel that is not there, names that stop being unique, or no position found.
@@ -64,36 +63,7 @@ def apply_settings(raw: Any, settings: ChannelSettings, label: str) -> None:
         if name not in raw.ch_names:
             raise DataError(f"{label}: channel_types names '{name}', but the channels are {raw.ch_names}.")
     set_types(raw, dict(settings.types))
-    if settings.montage is not None:
-        fill_positions(raw, settings.montage, label)
-
-
-def open_raw(path: Path) -> Any:
-    """Return the recording without its samples being read.
-
-    Raises:
-        DataError: A file that is absent or unreadable, or whose channel names are not unique.
-        MissingExtra: A format whose reader is not installed.
-    """
-    if not path.exists():
-        raise DataError(f"The recording {path} does not exist.")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            raw = mne.io.read_raw(path, preload=False, verbose="WARNING")
-    except ImportError as error:
-        raise MissingExtra(f"{path.name}: {error} Install brain-decode[formats].") from error
-    except _READ_ERRORS as error:
-        reason = str(error).strip().split("\n")[0]
-        raise DataError(
-            f"{path.name} could not be read as {path.suffix}: {reason} Check or replace the file."
-        ) from error
-    for warning in caught:
-        message = str(warning.message)
-        if "not unique" in message.lower() or "duplicate" in message.lower():
-            raise DataError(f"{path.name}: {message} Give each channel a name of its own in the file.")
-        _LOG.debug("%s: %s", path.name, message)
-    return raw
+    return () if settings.montage is None else fill_positions(raw, settings.montage, label)
 
 
 def set_types(raw: Any, types: dict[str, str]) -> None:
@@ -114,8 +84,8 @@ def _rename(raw: Any, label: str) -> None:
     raw.rename_channels({name: new for name, new in renamed.items() if name != new}, verbose="ERROR")
 
 
-def fill_positions(raw: Any, montage: str, label: str) -> None:
-    """Give EEG channels without a position the one their name has in a montage.
+def fill_positions(raw: Any, montage: str, label: str) -> tuple[str, ...]:
+    """Give EEG channels without a position the one their name has in a montage, and say so.
 
     Raises:
         DataError: No channel name is in the montage.
@@ -126,19 +96,21 @@ def fill_positions(raw: Any, montage: str, label: str) -> None:
     placed = {} if known is None else known.get_positions()["ch_pos"]
     lacking = [name for name in eeg if name not in placed or not _is_placed(placed[name])]
     if not lacking:
-        return
+        return ()
     allowed = {name.lower() for name in positions.ch_names}
     filled = [name for name in lacking if name.lower() in allowed]
     if not filled:
         raise DataError(
             f"{label}: none of the channels {lacking} is in montage '{montage}'. Remove or change `montage`."
         )
-    if len(lacking) < len(eeg):
-        _LOG.info("%s: positions of all EEG channels were replaced by montage %s.", label, montage)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         raw.set_montage(positions, match_case=False, on_missing="ignore", verbose="ERROR")
-    _LOG.info("%s: positions of %d of %d EEG channels filled from %s.", label, len(filled), len(eeg), montage)
+    note = f"positions of {len(filled)} of {len(eeg)} EEG channels are those of montage {montage}, not measured"
+    if len(lacking) < len(eeg):
+        note += "; measured positions of the others were replaced with them"
+    _LOG.info("%s: %s.", label, note)
+    return (note,)
 
 
 def _is_placed(position: Any) -> bool:

@@ -29,7 +29,7 @@ from brain_decode.datasets.store_entry import (
 from brain_decode.preprocessing.base import Continuous, SignalStep, apply_signal_step, require_continuous
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.recording import Recording
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space
 from brain_decode.signals.windows import Windows
 
 __all__ = ["SignalStore", "prepare_store"]
@@ -37,6 +37,7 @@ __all__ = ["SignalStore", "prepare_store"]
 _TRIALS_PER_BLOCK = 64
 _BLOCK_VALUES = 1 << 21
 _PICK = "pick"
+_NAMED_CHANNELS = 8  # an error names no more; a volume has many thousands
 
 
 def prepare_store(
@@ -49,11 +50,11 @@ def prepare_store(
 ) -> SignalStore:
     """Return a store that holds every recording after the stateless steps; what is there already is kept.
 
-    Only brain sensors and features are stored, unless the first step is a `pick`, which then sees all channels.
+    Voxels, brain sensors and features are stored, unless the first step is a `pick`, which then sees all channels.
     Entries are keyed by file contents, channels and steps, so other settings or changed files never meet in one entry.
 
     Args:
-        recordings: Continuous recordings or cut trials of sensors.
+        recordings: Continuous recordings or cut trials.
         steps: Stateless steps; refused for cut trials.
         folder: Store folder, created where absent; several runs may share it.
         workers: Processes; 1 works in this one.
@@ -93,17 +94,11 @@ def _prepared(
     return _write_trials(recording, folder / f"{key}.f32", files)
 
 
-def _sensors(recording: Recording) -> Sensors:
-    if not isinstance(recording.space, Sensors):
-        raise SpecMismatch(f"{recording.label} holds voxels; the signal store holds sensors.")
-    return recording.space
-
-
 def _key(recording: Recording, steps: Sequence[SignalStep], files: Sequence[dict[str, Any]]) -> str:
     """Return the hash of all that determines the stored samples."""
     described = {
         "files": [file["sha256"] for file in files],
-        "sensors": _sensors(recording).to_json(),
+        "sensors": recording.space.to_json(),
         "rate_hz": recording.rate_hz,
         "n_times": recording.n_times,
         "continuous": recording.continuous,
@@ -146,8 +141,8 @@ def _write_continuous(
 
 
 def _write_trials(recording: Recording, path: Path, files: list[dict[str, Any]]) -> StoreEntry:
-    decoded = _sensors(recording).decoded_indices()
-    sensors = _sensors(recording).pick(decoded)
+    decoded = recording.space.decoded_indices()
+    sensors = recording.space.pick(decoded)
     _require_channels(sensors, recording)
     content_hash = _hash_blocks(_trial_blocks(recording, decoded))
     entry = _entry(recording, path, files, content_hash, (), sensors, recording.rate_hz, recording.n_times)
@@ -157,7 +152,7 @@ def _write_trials(recording: Recording, path: Path, files: list[dict[str, Any]])
 
 def _processed(recording: Recording, steps: Sequence[SignalStep]) -> tuple[Continuous, str]:
     """Return the signal after the steps, and the content hash of the decoded channels before them."""
-    sensors = _sensors(recording)
+    sensors = recording.space
     decoded = sensors.decoded_indices()
     samples = recording.read()
     brain = samples if len(decoded) == len(samples) else samples[decoded]
@@ -178,7 +173,7 @@ def _entry(
     files: list[dict[str, Any]],
     content_hash: str,
     steps: Sequence[SignalStep],
-    sensors: Sensors,
+    sensors: Space,
     rate_hz: float,
     n_times: int,
 ) -> StoreEntry:
@@ -210,7 +205,7 @@ def _trial_blocks(recording: Recording, decoded: np.ndarray) -> Iterator[np.ndar
     for first in range(0, recording.source.n_trials, _TRIALS_PER_BLOCK):
         chosen = np.arange(first, min(first + _TRIALS_PER_BLOCK, recording.source.n_trials))
         block = recording.read_trials(chosen)[:, decoded]
-        sensors = _sensors(recording).pick(decoded)
+        sensors = recording.space.pick(decoded)
         _require_finite(block.transpose(1, 0, 2).reshape(len(sensors), -1), sensors, recording.label)
         yield block
 
@@ -222,19 +217,21 @@ def _hash_blocks(blocks: Any) -> str:
     return digest.hexdigest()
 
 
-def _require_finite(samples: np.ndarray, sensors: Sensors, label: str) -> None:
+def _require_finite(samples: np.ndarray, sensors: Space, label: str) -> None:
     finite = np.isfinite(samples).all(axis=1)
     if not finite.all():
-        bad = [sensors.names[i] for i in np.flatnonzero(~finite)]
+        bad = [sensors.names[i] for i in np.flatnonzero(~finite)[:_NAMED_CHANNELS]]
+        more = f" and {int((~finite).sum()) - len(bad)} more" if (~finite).sum() > len(bad) else ""
         count = int((~np.isfinite(samples)).sum())
         raise DataError(
-            f"{label}: {count} samples of the channels {bad} are NaN or infinite. Repair the file or drop the channels."
+            f"{label}: {count} samples of the channels {bad}{more} are NaN or infinite. "
+            "Repair the file or drop the channels."
         )
 
 
-def _require_channels(sensors: Sensors, recording: Recording) -> None:
+def _require_channels(sensors: Space, recording: Recording) -> None:
     if len(sensors) == 0:
-        kinds = sorted(set(_sensors(recording).types))
+        kinds = sorted(set(recording.space.types))
         raise DataError(
             f"{recording.label} has no channel to decode: its channel types are {kinds}. "
             "Set loader.channel_types, or pick channels as the first preprocessing step."

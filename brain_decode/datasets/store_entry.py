@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from brain_decode.core.files import place_beside, remove_abandoned, storage_error
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space, space_from_json
 
 __all__ = [
     "StoreEntry",
@@ -51,7 +51,7 @@ class StoreEntry:
     key: str
     label: str
     content_hash: str
-    sensors: Sensors
+    sensors: Space
     rate_hz: float
     n_times: int
     n_trials: int
@@ -92,7 +92,7 @@ def _read_entry(manifest: Path) -> StoreEntry | None:
     try:
         saved = json.loads(manifest.read_text())
         fields = {name: saved[name] for name in StoreEntry.__dataclass_fields__ if name not in ("path", "sensors")}
-        entry = StoreEntry(**fields, sensors=Sensors.from_json(saved["sensors"]), path=manifest.with_suffix(".f32"))
+        entry = StoreEntry(**fields, sensors=space_from_json(saved["sensors"]), path=manifest.with_suffix(".f32"))
         complete = saved["format"] == _FORMAT and entry.path.stat().st_size == 4 * int(np.prod(entry.shape))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -11,11 +11,14 @@ import numpy as np
 from brain_decode.core.errors import SpecMismatch
 from brain_decode.core.log import get_logger
 from brain_decode.decoder.channel_matching import mixing_matrix
+from brain_decode.decoder.input_volumes import pick_voxels
 from brain_decode.decoder.passport import Passport
 from brain_decode.preprocessing.base import Continuous
 from brain_decode.preprocessing.filters import Resample
 from brain_decode.signals.recording import ArraySource, Recording
 from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space
+from brain_decode.signals.voxels import Voxels
 
 __all__ = ["AdaptedContinuous", "AdaptedTrials", "adapted_recording", "is_unchanged"]
 
@@ -83,30 +86,38 @@ def is_unchanged(passport: Passport) -> bool:
     return is_named and passport.unit_factor == 1.0 and passport.resampled_to_hz is None
 
 
-def adapted_recording(recording: Recording, wanted: Sensors, passport: Passport) -> Recording:
+def adapted_recording(recording: Recording, wanted: Space, passport: Passport) -> Recording:
     """Return the recording with the decoder's channels in the decoder's order, unit and rate; reads lazily.
 
     Changes are logged as warnings. A recording whose rate changes is held in memory.
 
     Args:
         recording: Not changed.
-        wanted: The decoder's channels.
+        wanted: The decoder's channels or voxels.
         passport: Of this recording.
 
     Raises:
         SpecMismatch: Everything the passport refuses.
     """
     passport.require_accepted()
+    if isinstance(wanted, Voxels):
+        picked, voxels = pick_voxels(recording, wanted)
+        return replace(recording, space=voxels, source=_reader(recording)(recording.source, picked, None, 1.0))
     if not isinstance(recording.space, Sensors):
         raise SpecMismatch(f"{recording.label} holds voxels; decoders of this kind read sensors.")
     for line in (*passport.changes, *passport.remarks):
         _LOG.warning("%s: %s: %s; %s.", passport.recording, line.what, line.found, line.action)
     mixing, sensors = mixing_matrix(wanted, recording.space, passport.channels)
     only_picked = not passport.matched("interpolated")
-    kind = AdaptedContinuous if recording.continuous else AdaptedTrials
-    source = kind(recording.source, mixing.argmax(axis=1), None if only_picked else mixing, passport.unit_factor)
+    source = _reader(recording)(
+        recording.source, mixing.argmax(axis=1), None if only_picked else mixing, passport.unit_factor
+    )
     adapted = replace(recording, space=sensors, source=source, header=None, annotations=None)
     return adapted if passport.resampled_to_hz is None else _resampled(adapted, passport.resampled_to_hz)
+
+
+def _reader(recording: Recording) -> type[AdaptedContinuous] | type[AdaptedTrials]:
+    return AdaptedContinuous if recording.continuous else AdaptedTrials
 
 
 def _resampled(recording: Recording, rate_hz: float) -> Recording:

@@ -18,7 +18,7 @@ from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.heads.base import Head
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.batch import SignalBatch
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space, space_from_json
 from brain_decode.signals.spec import SignalSpec, TargetSpec
 from brain_decode.signals.windows import Windows
 
@@ -32,7 +32,7 @@ class InputSpec:
     """What a recording must offer before preprocessing.
 
     Args:
-        sensors: Channels the decoder was trained on, picked by name.
+        sensors: Sensors or voxels the decoder was trained on; sensors are picked by name, voxels by their grid.
         rate_hz: Sampling rate of the training recordings.
         start_s: Start of the window relative to the event.
         stop_s: End of the window (exclusive) relative to the event.
@@ -43,7 +43,7 @@ class InputSpec:
         amplitudes: Typical amplitude of each sensor type before any step, in SI units; empty where it is not known.
     """
 
-    sensors: Sensors
+    sensors: Space
     rate_hz: float
     start_s: float
     stop_s: float
@@ -70,7 +70,7 @@ class InputSpec:
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> InputSpec:
         """Rebuild a spec from `to_json`."""
-        return cls(**{**saved, "sensors": Sensors.from_json(saved["sensors"])})
+        return cls(**{**saved, "sensors": space_from_json(saved["sensors"])})
 
 
 @dataclass
@@ -123,10 +123,10 @@ class BrainDecoder:
 
         Raises:
             DataError: Not a recording.
-            SpecMismatch: It holds voxels.
+            SpecMismatch: It holds voxels and the decoder reads sensors.
             ConfigError: An unknown `input_unit`.
         """
-        opened = as_recording(recording)
+        opened = as_recording(recording, self.input_spec.sensors)
         return passport_of(opened, self.preprocessing, self.input_spec, decoder=self.name, input_unit=input_unit)
 
     def windows(self, recording: Any, *, input_unit: str | None = None) -> Windows:
@@ -138,8 +138,7 @@ class BrainDecoder:
         Raises:
             SpecMismatch: What its passport refuses.
         """
-        opened = as_recording(recording)
-        return windows_of(opened, self.preprocessing, self.input_spec, self.passport(opened, input_unit=input_unit))
+        return windows_of(recording, self.preprocessing, self.input_spec, decoder=self.name, input_unit=input_unit)
 
     def embed(self, recording: Any, *, input_unit: str | None = None) -> np.ndarray:
         """Return (n_windows, dim) embeddings of an MNE Raw or Epochs, or a Recording; the input is not changed.
@@ -250,7 +249,7 @@ class BrainDecoder:
     def _in_training_order(self, windows: Windows) -> Windows:
         """Return the channels by name in the order of training, leaving others out."""
         wanted = self.signal_spec.sensors.names
-        if windows.space.names == wanted or not isinstance(windows.space, Sensors):
+        if windows.space.names == wanted:
             return windows
         missing = [name for name in wanted if name not in windows.space.names]
         if missing:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from brain_decode.signals.space import Space
+from brain_decode.signals.voxels import Voxels
+
 if TYPE_CHECKING:
     from brain_decode.decoder.brain_decoder import BrainDecoder
 
@@ -26,7 +29,7 @@ def model_card(decoder: BrainDecoder) -> str:
         f"| people | {', '.join(decoder.signal_spec.subjects) or 'not stated'} |",
         f"| licence of the data | {provenance.get('licence', 'not stated')} |",
         f"| simulated data | {'yes' if provenance.get('simulated') else 'no'} |",
-        f"| channels | {', '.join(spec.sensors.names)} |",
+        f"| channels | {_channels(spec.sensors)} |",
         f"| sampling rate | {spec.rate_hz:g} Hz |",
         f"| window | {spec.start_s:g} to {spec.stop_s:g} s around the event |",
         f"| preprocessing | {' → '.join(step.name for step in steps) or 'none'} |",
@@ -39,6 +42,12 @@ def model_card(decoder: BrainDecoder) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _channels(space: Space) -> str:
+    if isinstance(space, Voxels):
+        return f"{len(space)} voxels of a volume of {' x '.join(str(size) for size in space.mask.shape)}"
+    return ", ".join(space.names)
 
 
 def _answers(decoder: BrainDecoder) -> str:

@@ -7,39 +7,48 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from brain_decode.core.errors import DataError, SpecMismatch
+from brain_decode.core.errors import DataError
 from brain_decode.decoder.adaptation import adapted_recording
+from brain_decode.decoder.input_volumes import recording_of_image
+from brain_decode.decoder.passport_checks import passport_of
 from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.signals.recording import Entities, Recording
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space
 from brain_decode.signals.windows import Windows
 
 if TYPE_CHECKING:
     from brain_decode.decoder.brain_decoder import InputSpec
-    from brain_decode.decoder.passport import Passport
 
 __all__ = ["as_recording", "windows_of"]
 
 
-def windows_of(recording: Recording, preprocessing: Preprocessing, expected: InputSpec, passport: Passport) -> Windows:
+def windows_of(
+    recording: Any,
+    preprocessing: Preprocessing,
+    expected: InputSpec,
+    *,
+    decoder: str = "the decoder",
+    input_unit: str | None = None,
+) -> Windows:
     """Return the windows of a recording after the stateless steps, treated exactly as its passport says.
 
     Continuous recordings are cut around the events that name a class (all events where none does), or into windows
     that follow each other where there are no events. Cut trials are taken as they are.
 
     Args:
-        recording: Not changed.
+        recording: `mne.io.Raw`, `mne.Epochs`, an open 4D nibabel image or `Recording`; not changed.
         preprocessing: The decoder's steps; only the stateless ones run here.
         expected: Channels, rate and window the decoder was trained with.
-        passport: Of this recording for this decoder.
+        decoder: Name of the decoder for messages.
+        input_unit: What the numbers really are in, where the file is labelled wrongly.
 
     Raises:
         SpecMismatch: Everything the passport refuses.
         DataError: A recording without a single whole window.
     """
-    adapted = adapted_recording(recording, expected.sensors, passport)
-    if not isinstance(adapted.space, Sensors):
-        raise SpecMismatch(f"{recording.label} holds voxels; decoders of this kind read sensors.")
+    opened = as_recording(recording, expected.sensors)
+    passport = passport_of(opened, preprocessing, expected, decoder=decoder, input_unit=input_unit)
+    adapted = adapted_recording(opened, expected.sensors, passport)
     if adapted.continuous:
         signal = Continuous(adapted.read(), adapted.rate_hz, adapted.space)
         return _cut(preprocessing.apply_signal(signal), adapted, expected)
@@ -48,23 +57,33 @@ def windows_of(recording: Recording, preprocessing: Preprocessing, expected: Inp
     return _cropped(whole, expected)
 
 
-def as_recording(given: Any) -> Recording:
+def as_recording(given: Any, wanted: Space) -> Recording:
     """Return what a user holds as a `Recording`, read where it lies.
 
+    Args:
+        given: `mne.io.Raw`, `mne.Epochs`, an open 4D nibabel image or `Recording`.
+        wanted: The decoder's sensors or voxels; an image is read at its voxels.
+
     Raises:
-        DataError: Neither `mne.io.Raw`, `mne.Epochs` nor `Recording`.
+        DataError: Something else.
+        SpecMismatch: An image for a decoder of sensors.
     """
     if isinstance(given, Recording):
         return given
     import mne
 
     from brain_decode.signals.mne_conversion import recording_from_epochs, recording_from_raw
+    from brain_decode.signals.nibabel_conversion import is_image
 
     if isinstance(given, mne.io.BaseRaw):
         return recording_from_raw(given, entities=Entities("unknown"))
     if isinstance(given, mne.BaseEpochs):
         return recording_from_epochs(given, entities=Entities("unknown"))
-    raise DataError(f"A decoder reads mne.io.Raw, mne.Epochs or Recording; got {type(given).__name__}.")
+    if is_image(given):
+        return recording_of_image(given, wanted)
+    raise DataError(
+        f"A decoder reads mne.io.Raw, mne.Epochs, a nibabel image or Recording; got {type(given).__name__}."
+    )
 
 
 def _cut(signal: Continuous, recording: Recording, expected: InputSpec) -> Windows:

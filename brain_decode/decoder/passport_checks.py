@@ -9,11 +9,13 @@ import numpy as np
 
 from brain_decode.core.errors import SpecMismatch, unknown_option
 from brain_decode.decoder.channel_matching import ChannelMatch, MatchingLimits, match_channels
+from brain_decode.decoder.input_volumes import pick_voxels, require_same_interval
 from brain_decode.decoder.passport import Passport, PassportLine
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.amplitude import typical_amplitudes, unit_factor_guess
 from brain_decode.signals.recording import Recording
 from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.voxels import Voxels
 
 if TYPE_CHECKING:
     from brain_decode.decoder.brain_decoder import InputSpec
@@ -62,21 +64,22 @@ def passport_of(
         limits: How far positions and interpolation may go.
 
     Raises:
-        SpecMismatch: The recording holds voxels.
+        SpecMismatch: The recording holds voxels and the decoder reads sensors.
         ConfigError: An unknown `input_unit`.
     """
+    wanted = expected.sensors
+    if isinstance(wanted, Voxels):
+        return _passport_of_volumes(recording, preprocessing, expected, wanted, decoder)
     if not isinstance(recording.space, Sensors):
-        raise SpecMismatch(
-            f"{recording.label} holds voxels; this decoder reads sensors {list(expected.sensors.names)}."
-        )
+        raise SpecMismatch(f"{recording.label} holds voxels; this decoder reads sensors {list(wanted.names)}.")
     if input_unit is not None and input_unit not in INPUT_UNITS:
         raise unknown_option("input_unit", input_unit, INPUT_UNITS)
     factor = 1.0 if input_unit is None else INPUT_UNITS[input_unit]
-    matches = match_channels(expected.sensors, recording.space, limits)
+    matches = match_channels(wanted, recording.space, limits)
     rate, resampled = _rate(recording, preprocessing, expected)
     used = {match.source for match in matches}
     lines = (
-        *_channels(matches, recording.space, expected.sensors),
+        *_channels(matches, recording.space, wanted),
         _unit(recording, recording.space, matches, expected, input_unit, factor),
         rate,
         _window(recording, expected),
@@ -93,8 +96,32 @@ def passport_of(
         unused=tuple(name for name in _decoded_names(recording.space) if name not in used),
         unit_factor=factor,
         resampled_to_hz=resampled,
-        notes=tuple(str(note) for note in getattr(recording, "notes", ()) or ()),
+        notes=_notes(recording),
     )
+
+
+def _passport_of_volumes(
+    recording: Recording, preprocessing: Preprocessing, expected: InputSpec, wanted: Voxels, decoder: str
+) -> Passport:
+    """Return the passport of volumes: the decoder's voxels are there, at the interval of training, for long enough."""
+    have = f"{len(recording.space)} {'voxels' if isinstance(recording.space, Voxels) else 'sensors'}"
+    voxels = PassportLine("voxels", "ok", have, f"{len(wanted)} voxels")
+    apart = f"{1 / recording.rate_hz:g} s apart", f"{1 / expected.rate_hz:g} s apart"
+    interval = PassportLine("volumes", "ok", *apart)
+    try:
+        pick_voxels(recording, wanted)
+    except SpecMismatch as error:
+        voxels = PassportLine("voxels", "refused", have, voxels.expected, str(error))
+    try:
+        require_same_interval(recording, expected.rate_hz, [step.name for step in preprocessing.signal_steps])
+    except SpecMismatch as error:
+        interval = PassportLine("volumes", "refused", *apart, str(error))
+    lines = (voxels, interval, _window(recording, expected))
+    return Passport(_shown_name(recording), decoder, lines, notes=_notes(recording))
+
+
+def _notes(recording: Recording) -> tuple[str, ...]:
+    return tuple(str(note) for note in getattr(recording, "notes", ()) or ())
 
 
 def _shown_name(recording: Recording) -> str:

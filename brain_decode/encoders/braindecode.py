@@ -14,6 +14,7 @@ from brain_decode.core.errors import ConfigError, MissingExtra, SpecMismatch
 from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.mne_conversion import info_from_sensors
+from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec
 
 __all__ = ["Braindecode", "wrapping"]
@@ -108,6 +109,8 @@ def _build(model_class: type[nn.Module], spec: SignalSpec, n_values: int, settin
     taken = [name for name in settings if name in _FROM_DATA]
     if taken:
         raise ConfigError(f"model_settings may not hold {taken}: sizes come from the data; use n_values for n_outputs.")
+    if not isinstance(spec.sensors, Sensors):
+        raise SpecMismatch("Models of braindecode read sensors, not voxels. Choose another encoder.")
     channels = info_from_sensors(spec.sensors, spec.rate_hz)["chs"]
     sizes = (n_values, spec.n_channels, spec.n_times, spec.rate_hz, channels)
     parameters = inspect.signature(model_class).parameters

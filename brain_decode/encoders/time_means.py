@@ -17,7 +17,7 @@ class TimeMeans(ClosedFormEncoder):
 
     Args:
         signal_spec: Sizes of the windows.
-        bin_s: Length of a bin in seconds; samples left over at the end join no bin.
+        bin_s: Length of a bin in seconds; samples left over at the end join no bin. Null for one bin.
         start_s: Start of the first bin relative to the event; null for the start of the window.
         stop_s: End of the last bin relative to the event; null for the end of the window.
 
@@ -33,13 +33,14 @@ class TimeMeans(ClosedFormEncoder):
     def __init__(
         self,
         signal_spec: SignalSpec,
-        bin_s: float = 0.05,
+        bin_s: float | None = 0.05,
         start_s: float | None = None,
         stop_s: float | None = None,
     ) -> None:
         super().__init__(signal_spec)
         window_stop_s = signal_spec.start_s + signal_spec.n_times / signal_spec.rate_hz
         wanted = (signal_spec.start_s if start_s is None else start_s, window_stop_s if stop_s is None else stop_s)
+        bin_s = wanted[1] - wanted[0] if bin_s is None else bin_s
         self._first = round((wanted[0] - signal_spec.start_s) * signal_spec.rate_hz)
         last = round((wanted[1] - signal_spec.start_s) * signal_spec.rate_hz)
         self._bin = round(bin_s * signal_spec.rate_hz)

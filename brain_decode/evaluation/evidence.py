@@ -12,12 +12,13 @@ from sklearn.metrics import confusion_matrix
 from brain_decode.core.errors import DataError
 from brain_decode.datasets.splits import unit_codes
 from brain_decode.evaluation import calibration
-from brain_decode.evaluation.metrics import rank_auc
 from brain_decode.evaluation.predictions import require_predictions
 from brain_decode.evaluation.retrieval import k_way_probability
 from brain_decode.evaluation.scoring import score_classification, score_regression, score_retrieval
 from brain_decode.evaluation.statistics import bootstrap_weights, clusters_of, interval, weighted_mean
+from brain_decode.evaluation.volume_evidence import separability, strongest_voxels
 from brain_decode.signals.spec import Task, probability_columns
+from brain_decode.signals.voxels import Voxels
 from brain_decode.signals.windows import Windows
 
 __all__ = [
@@ -120,13 +121,12 @@ def rejection_evidence(table: pd.DataFrame, *, rule: str) -> dict[str, Any]:
 def evoked_evidence(windows: Windows, classes: Sequence[str], *, unit: str = "V", note: str = "") -> dict[str, Any]:
     """Return class means, standard errors, and how well each channel and time point alone separates the classes.
 
-    Separability is the AUC of the second class against the first; for more classes, the mean over classes of
-    max(AUC, 1 - AUC) of that class against the rest.
+    Of voxels, only those that separate the classes most are kept; a map holds all. See `separability`.
 
     Args:
         windows: (window, channel, time); `table["label"]` holds the class of each.
         classes: Labels, in order.
-        unit: Of the samples.
+        unit: Of the samples of sensors; voxels have none.
         note: Which windows these are; a description of data, no test of a decoder.
 
     Raises:
@@ -138,35 +138,31 @@ def evoked_evidence(windows: Windows, classes: Sequence[str], *, unit: str = "V"
     for name, member in zip(names, members, strict=True):
         if not member.any():
             raise DataError(f"Class '{name}' has no windows to average; the windows have {sorted(set(labels))}.")
+    volume_map: dict[str, Any] = {}
+    if isinstance(windows.space, Voxels):
+        found, windows = strongest_voxels(windows, windows.space, names)
+        volume_map, unit = {"volume_map": found}, ""
     mean = np.stack([windows.data[member].mean(axis=0, dtype=float) for member in members])
     counts = np.array([int(member.sum()) for member in members])
     deviation = np.stack(
         [windows.data[m].std(axis=0, ddof=min(1, n - 1)) for m, n in zip(members, counts, strict=True)]
     )
     is_member = np.isin(labels, names)
-    positions = getattr(windows.space, "positions_m", np.zeros((0, 3)))
+    positions = windows.space.positions_m
     return {
         "times_s": windows.times_s.tolist(),
         "channels": list(windows.space.names),
-        "channel_types": list(getattr(windows.space, "types", ["voxel"] * len(windows.space))),
+        "channel_types": list(windows.space.types),
         "positions_m": [row.tolist() if np.isfinite(row).all() else None for row in positions],
         "classes": names,
         "n": counts.tolist(),
         "mean": mean.tolist(),
         "sem": (deviation / np.sqrt(counts)[:, None, None]).tolist(),
         "unit": unit,
-        "separability": _separability(windows.data[is_member], labels[is_member], names).tolist(),
+        "separability": separability(windows.data[is_member], labels[is_member], names).tolist(),
         "note": note,
+        **volume_map,
     }
-
-
-def _separability(data: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    if len(classes) < 2:
-        return np.full(data.shape[1:], 0.5)
-    if len(classes) == 2:
-        return rank_auc(data, labels == classes[1])
-    areas = np.stack([rank_auc(data, labels == name) for name in classes])
-    return np.maximum(areas, 1 - areas).mean(axis=0)
 
 
 def _group_scores(

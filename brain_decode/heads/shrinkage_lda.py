@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.preprocessing import StandardScaler
 
 from brain_decode.core.errors import unknown_option
 from brain_decode.heads.base import ClosedFormHead
@@ -47,10 +48,10 @@ class ShrinkageLDA(ClosedFormHead):
         targets = class_targets(target, self.target_spec.classes)
         mean, scale = column_scale(embedding)
         n_classes = len(self.target_spec.classes)
-        shares = np.full(n_classes, 1 / n_classes) if self.priors == "equal" else None
-        model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=shares)
-        model.fit((embedding - mean) / scale, targets)
-        self.store_fitted(mean=mean, scale=scale, weights=model.coef_.T, bias=model.intercept_)
+        training_shares = np.bincount(targets, minlength=n_classes) / len(targets)
+        shares = np.full(n_classes, 1 / n_classes) if self.priors == "equal" else training_shares
+        weights, bias = _discriminant((embedding - mean) / scale, targets, shares)
+        self.store_fitted(mean=mean, scale=scale, weights=weights, bias=bias)
 
     def scores(self, embedding: np.ndarray) -> np.ndarray:
         """Return (n, classes) logits."""
@@ -64,3 +65,54 @@ class ShrinkageLDA(ClosedFormHead):
     def answer(self, output: torch.Tensor) -> torch.Tensor:
         """Return (n, classes) probabilities."""
         return output.softmax(dim=-1)
+
+
+def _discriminant(columns: np.ndarray, targets: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return (dim, outputs) weights and (outputs,) bias; one output of log odds for two classes."""
+    if columns.shape[1] > len(columns):
+        wide = _wide_discriminant(columns, targets, shares)
+        if wide is not None:
+            return wide
+    model = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto", priors=shares)
+    model.fit(columns, targets)
+    return model.coef_.T, model.intercept_
+
+
+def _wide_discriminant(
+    columns: np.ndarray, targets: np.ndarray, shares: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return what scikit-learn's would be, without the (dim, dim) covariance: it is a diagonal plus one of rank n.
+
+    None where no class shrinks, so that the diagonal is zero and the covariance has no inverse.
+
+    Source: Woodbury's identity; shrinkage per class on standardised columns as in scikit-learn.
+    """
+    means = np.stack([columns[targets == index].mean(axis=0) for index in range(len(shares))])
+    diagonal, rows = np.zeros(columns.shape[1]), []
+    for index, share in enumerate(shares):
+        own = columns[targets == index]
+        scaler = StandardScaler().fit(own)
+        amount, mean_variance = _ledoit_wolf(scaler.transform(own))
+        diagonal += share * amount * mean_variance * scaler.scale_**2
+        rows.append(np.sqrt(share * (1 - amount) / len(own)) * (own - means[index]))
+    if not (diagonal > 0).all():
+        return None
+    spread = np.concatenate(rows)
+    whitened, scaled_means = spread / diagonal, means.T / diagonal[:, None]
+    inner = np.eye(len(spread)) + whitened @ spread.T
+    weights = scaled_means - whitened.T @ np.linalg.solve(inner, spread @ scaled_means)
+    bias = np.log(shares) - 0.5 * np.einsum("kd,dk->k", means, weights)
+    if len(shares) == 2:
+        return weights[:, 1:] - weights[:, :1], bias[1:] - bias[:1]
+    return weights, bias
+
+
+def _ledoit_wolf(centred: np.ndarray) -> tuple[float, float]:
+    """Return the amount of shrinkage and the mean variance of the columns, from (n, n) products alone."""
+    n_rows, n_columns = centred.shape
+    sizes = (centred**2).sum(axis=1)
+    mean_variance = float(sizes.sum() / n_rows / n_columns)
+    square = float(((centred @ centred.T) ** 2).sum() / n_rows**2)
+    noise = (float((sizes**2).sum()) / n_rows - square) / (n_columns * n_rows)
+    distance = square / n_columns - mean_variance**2
+    return (min(noise, distance) / distance if noise > 0 and distance > 0 else 0.0), mean_variance

@@ -8,12 +8,15 @@ import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import DataError
+from brain_decode.datasets.bids import read_events
+from brain_decode.datasets.formats import open_recording
 from brain_decode.decoder.brain_decoder import BrainDecoder
-from brain_decode.signals.mne_conversion import recording_from_epochs, recording_from_raw
+from brain_decode.inference.volumes import is_image_file, read_image
+from brain_decode.signals.nibabel_conversion import open_run_image
 from brain_decode.signals.recording import Entities, Recording
 from brain_decode.signals.spec import probability_columns
 
-__all__ = ["embeddings_of", "predictions_table", "read_recording"]
+__all__ = ["embeddings_of", "predictions_table", "read_for", "read_recording"]
 
 
 def read_recording(path: Path) -> Recording:
@@ -22,25 +25,38 @@ def read_recording(path: Path) -> Recording:
     Raises:
         DataError: No such file, or one that cannot be read.
     """
-    import mne
-
     if not path.exists():
         raise DataError(f"No file '{path}'. Give input= a recording (.vhdr, .edf, .bdf, .set, .fif, -epo.fif).")
-    entities = Entities(subject=path.stem)
-    try:
-        if path.name.endswith(("-epo.fif", "_epo.fif", "-epo.fif.gz")):
-            return recording_from_epochs(mne.read_epochs(path, preload=False, verbose="ERROR"), entities=entities)
-        return recording_from_raw(mne.io.read_raw(path, preload=False, verbose="ERROR"), entities=entities)
-    except Exception as error:  # MNE's readers raise whatever the damaged bytes lead to
-        raise DataError(f"'{path.name}' cannot be read as a recording: {error}") from error
+    if is_image_file(path):
+        open_run_image(path)
+        raise DataError(
+            f"'{path.name}' is an image; which of its voxels are read is known with a decoder of voxels only."
+        )
+    return open_recording(path, Entities(subject=path.stem))
 
 
-def predictions_table(checkpoint: str, path: Path, *, input_unit: str | None = None) -> pd.DataFrame:
+def read_for(decoder: BrainDecoder, path: Path, events: Path | None = None) -> Recording:
+    """Return a recording file, or the decoder's voxels of an image file.
+
+    Args:
+        decoder: Its voxels are those an image is read at.
+        path: Any format MNE reads, or a 4D NIfTI image.
+        events: Table of events (`onset`, `duration`, `trial_type`) that replaces the recording's own.
+    """
+    wanted = decoder.input_spec.sensors
+    recording = read_image(path, wanted) if is_image_file(path) else read_recording(path)
+    return recording if events is None else recording.with_events(read_events(events))
+
+
+def predictions_table(
+    checkpoint: str, path: Path, events: Path | None = None, *, input_unit: str | None = None
+) -> pd.DataFrame:
     """Return one row per window: when it was, the answer, and the probability of each class.
 
     Args:
         checkpoint: Folder or Hub id of a decoder.
         path: Recording file.
+        events: Table of events that replaces the recording's own.
         input_unit: What the numbers of the file really are in, where it is labelled wrongly.
 
     Raises:
@@ -48,17 +64,19 @@ def predictions_table(checkpoint: str, path: Path, *, input_unit: str | None = N
         DataError: The file cannot be read.
     """
     decoder = BrainDecoder.from_pretrained(checkpoint)
-    windows = decoder.windows(read_recording(path), input_unit=input_unit)
+    windows = decoder.windows(read_for(decoder, path, events), input_unit=input_unit)
     answers = decoder.answer_windows(windows)
     kept = [name for name in ("onset_s", "trial_type") if name in windows.table]
     table = windows.table[kept].reset_index(drop=True)
     return pd.concat([table, _answer_columns(decoder, answers)], axis=1)
 
 
-def embeddings_of(checkpoint: str, path: Path, *, input_unit: str | None = None) -> tuple[np.ndarray, np.ndarray]:
+def embeddings_of(
+    checkpoint: str, path: Path, events: Path | None = None, *, input_unit: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (n_windows, dim) embeddings and the (n_windows,) onset of each window in seconds."""
     decoder = BrainDecoder.from_pretrained(checkpoint)
-    windows = decoder.windows(read_recording(path), input_unit=input_unit)
+    windows = decoder.windows(read_for(decoder, path, events), input_unit=input_unit)
     return decoder.embed_windows(windows), windows.table["onset_s"].to_numpy(float)
 
 

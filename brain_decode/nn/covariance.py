@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from brain_decode.core.errors import DataError, unknown_option
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space
 
 __all__ = [
     "COVARIANCE_ESTIMATORS",
@@ -20,6 +21,7 @@ __all__ = [
     "window_covariances",
 ]
 
+_NAMED_CHANNELS = 8  # an error names no more; a volume has many thousands
 RANK_TOLERANCE = 1e-7  # of the largest eigenvalue; float32 samples carry relative noise of about 1e-14 in covariances
 
 
@@ -35,7 +37,7 @@ def require_finite(windows: np.ndarray, names: Sequence[str]) -> None:
     channels = [name for name, is_broken in zip(names, broken.any(axis=0), strict=True) if is_broken]
     raise DataError(
         f"Samples must be finite; {int(broken.any(axis=1).sum())} of {len(windows)} windows hold NaN or infinity in "
-        f"{', '.join(channels)}. Reject these windows or drop the channels."
+        f"{_listed(channels)}. Reject these windows or drop the channels."
     )
 
 
@@ -50,25 +52,31 @@ def require_live_channels(windows: np.ndarray, names: Sequence[str]) -> None:
     require_finite(windows, names)
     flat = np.ptp(windows, axis=2).max(axis=0) == 0
     if flat.any():
-        channels = ", ".join(name for name, is_flat in zip(names, flat, strict=True) if is_flat)
+        channels = [name for name, is_flat in zip(names, flat, strict=True) if is_flat]
         raise DataError(
-            f"Every channel must carry signal; flat in all {len(windows)} training windows: {channels}. "
-            "Mark it bad in channels.tsv or drop it with a pick step."
+            f"Every channel must carry signal; flat in all {len(windows)} training windows: {_listed(channels)}. "
+            "Mark it bad in channels.tsv or drop it with a pick step; of voxels, narrow the mask."
         )
 
 
-def type_scale(windows: np.ndarray, sensors: Sensors) -> np.ndarray:
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED_CHANNELS} more" if len(names) > _NAMED_CHANNELS else ""
+    return ", ".join(names[:_NAMED_CHANNELS]) + more
+
+
+def type_scale(windows: np.ndarray, sensors: Space) -> np.ndarray:
     """Return (channel,) the median standard deviation of the channels of the same type, in their SI unit.
 
     Dividing by it brings volts, tesla and tesla per metre to numbers near one and keeps the relative size of channels
     of one type.
     """
     deviation = windows.std(axis=2).mean(axis=0)
-    types = np.asarray(sensors.types)
-    return np.array([np.median(deviation[types == kind]) or 1.0 for kind in types])
+    kinds, kind_of = np.unique(np.asarray(sensors.types), return_inverse=True)
+    medians = np.array([np.median(deviation[kind_of == number]) or 1.0 for number in range(len(kinds))])
+    return medians[kind_of]
 
 
-def signal_filters(windows: np.ndarray, sensors: Sensors) -> np.ndarray:
+def signal_filters(windows: np.ndarray, sensors: Space) -> np.ndarray:
     """Return (rank, channel) filters that scale training windows by type and leave out directions without signal.
 
     Args:
@@ -112,15 +120,29 @@ def window_covariances(windows: np.ndarray, estimator: str = "oas") -> np.ndarra
         windows: (window, channel, time); the mean over time is removed.
         estimator: "oas", "ledoit_wolf" or "sample" (no shrinkage).
 
+    Raises:
+        DataError: Covariances larger than the memory of the machine, as those of whole volumes of voxels are.
+
     Source: Chen et al. 2010 (OAS), Ledoit and Wolf 2004; equal to scikit-learn's, for all windows at once.
     """
     require_estimator(estimator)
+    _require_memory(len(windows), windows.shape[1])
     centred = windows - windows.mean(axis=2, keepdims=True)
     n_channels, n_times = centred.shape[1:]
     sample = centred @ centred.swapaxes(1, 2) / n_times
     amount = np.clip(COVARIANCE_ESTIMATORS[estimator](centred, sample), 0.0, 1.0)[:, None, None]
     mean_variance = np.trace(sample, axis1=1, axis2=2)[:, None, None] / n_channels
     return (1 - amount) * sample + amount * mean_variance * np.eye(n_channels)
+
+
+def _require_memory(n_windows: int, n_channels: int) -> None:
+    needed, present = 8 * n_windows * n_channels**2, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > present:
+        raise DataError(
+            f"The covariances of {n_windows} windows of {n_channels} channels need {needed / 2**30:.0f} GiB; the "
+            f"machine has {present / 2**30:.0f}. Keep fewer channels (a pick step, the mask of a region), or choose "
+            "an encoder without covariances (time_means, block_means, flatten)."
+        )
 
 
 def _oas_shrinkage(centred: np.ndarray, sample: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from brain_decode.core.errors import ConfigError, SpecMismatch, unknown_option
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space
 from brain_decode.signals.windows import Windows
 
 __all__ = [
@@ -31,11 +31,14 @@ _BLOCK_BYTES = 1 << 25  # of one channelwise step at a time
 
 @dataclass(frozen=True)
 class Continuous:
-    """A whole recording in memory while stateless steps run on it: (channel, time) float64, SI units."""
+    """A whole recording in memory while stateless steps run on it: (channel, time) float64, SI units.
+
+    The channels are sensors, or the voxels of a volume.
+    """
 
     data: np.ndarray
     rate_hz: float
-    sensors: Sensors
+    sensors: Space
 
 
 class Step(ABC):

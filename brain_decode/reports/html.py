@@ -26,6 +26,7 @@ from brain_decode.reports.sentences import (
     p_value,
     scored,
 )
+from brain_decode.reports.volume_figures import volume_map_figure
 
 __all__ = ["write_report"]
 
@@ -132,7 +133,9 @@ def _facts(metrics: Mapping[str, Any], data: Mapping[str, Any], own: pd.DataFram
         ("recordings", str(_count(own, _RECORDING))),
         ("scored answers" if metrics["task"] == "retrieval" else "scored windows", "–" if n is None else str(n)),
     ]
-    if evoked.get("channels"):
+    if evoked.get("volume_map"):
+        facts.append(("voxels", str(len(evoked["volume_map"]["values"]))))
+    elif evoked.get("channels"):
         facts.append(("channels", str(len(evoked["channels"]))))
     if (data.get("ranks") or {}).get("gallery_size"):
         facts.append(("candidates", str(data["ranks"]["gallery_size"])))
@@ -147,8 +150,7 @@ def _decoders(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[dic
     rows = [{"name": metrics["decoder"], "part": "this run", "scores": metrics["metrics"], "is_own": True}]
     for name, scores in (metrics.get("baselines") or {}).items():
         part = "candidate" if name in candidates else "baseline"
-        difference = (metrics.get("comparisons") or {}).get(name)
-        rows.append({"name": name, "part": part, "scores": scores, "is_own": False, "difference": difference})
+        rows.append({"name": name, "part": part, "scores": scores, "is_own": False})
     return rows
 
 
@@ -198,4 +200,6 @@ def _signal_figures(evoked: Mapping[str, Any]) -> dict[str, str | None]:
     }
     if signal_figures.has_map(evoked):
         drawn["topography"] = signal_figures.topography_figure(evoked)
+    if evoked.get("volume_map"):
+        drawn["volume"] = volume_map_figure(evoked["volume_map"], len(evoked["classes"]))
     return drawn

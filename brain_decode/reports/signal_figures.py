@@ -18,6 +18,7 @@ _EVOKED_CHANNELS = 6
 _MOST_CLASSES = 12  # more lines than this hide each other
 _MOST_LINES = 8
 _MOST_PEAKS = 4
+_LONGEST_MS_S = 10.0
 _SMALLEST_RANGE = 0.02  # AUC beside 0.5; keeps noise from filling the colour range
 # Factor and unit of the numbers shown, by sensor type and unit of the data.
 _SHOWN_UNITS = {
@@ -39,7 +40,7 @@ def evoked_figure(evoked: Mapping[str, Any]) -> str | None:
     if len(classes) > _MOST_CLASSES:
         return None
     mean, error = _array(evoked["mean"]), _array(evoked["sem"])
-    times_ms = 1000 * _array(evoked["times_s"])
+    times, unit_of_time = _shown_times(evoked)
     shown = _best_channels(_array(evoked["separability"]))
     columns = min(len(shown), 2)
     rows = -(-len(shown) // columns)
@@ -50,15 +51,15 @@ def evoked_figure(evoked: Mapping[str, Any]) -> str | None:
             factor, unit = _shown_unit(str(evoked.get("unit") or ""), str(evoked["channel_types"][channel]))
             axes = grid.flat[place]
             for number in range(len(classes)):
-                _response(axes, times_ms, mean[number, channel] * factor, error[number, channel] * factor, number)
+                _response(axes, times, mean[number, channel] * factor, error[number, channel] * factor, number)
             axes.set_title(short(evoked["channels"][channel]))
             axes.set_ylabel(unit)
-            _mark_event(axes, times_ms)
+            _mark_event(axes, times)
         for axes in grid.flat[len(shown) :]:
             axes.set_visible(False)
             grid[-2, -1].tick_params(labelbottom=True)  # the lowest panel of its column now
         for axes in grid.flat[max(len(shown) - columns, 0) : len(shown)]:
-            axes.set_xlabel("ms after the event")
+            axes.set_xlabel(f"{unit_of_time} after the event")
         lines = grid.flat[0].get_lines()[: len(classes)]
         figure.legend(
             lines, [short(name, 20) for name in classes], loc="outside upper left", ncols=min(len(classes), 6)
@@ -69,21 +70,21 @@ def evoked_figure(evoked: Mapping[str, Any]) -> str | None:
 
 def separability_figure(evoked: Mapping[str, Any]) -> str:
     """Draw the AUC of every channel alone over time: lines for few channels, a heat map for many."""
-    areas, times_ms = _array(evoked["separability"]), 1000 * _array(evoked["times_s"])
+    areas, (times, unit_of_time) = _array(evoked["separability"]), _shown_times(evoked)
     channels = [str(name) for name in evoked["channels"]]
     is_few = len(channels) <= _MOST_LINES
     with report_style():
         figure, axes = new_axes(WIDE, 2.6 if is_few else min(1.2 + 0.09 * len(channels), 5.0))
         if is_few:
             for number, line in enumerate(areas):
-                axes.plot(times_ms, line, linewidth=1.5, label=short(channels[number], 16), **class_line(number))
+                axes.plot(times, line, linewidth=1.5, label=short(channels[number], 16), **class_line(number))
             axes.axhline(0.5, color=INK, linewidth=0.6)
             axes.set_ylabel("AUC of one channel")
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
         else:
-            _heat_map(axes, areas, times_ms, channels, len(evoked["classes"]))
-        _mark_event(axes, times_ms)
-        axes.set_xlabel("ms after the event")
+            _heat_map(axes, areas, times, channels, len(evoked["classes"]))
+        _mark_event(axes, times)
+        axes.set_xlabel(f"{unit_of_time} after the event")
         return svg_of(figure, f"How well each of {len(channels)} channels alone tells the classes apart over time")
 
 
@@ -112,6 +113,12 @@ def _array(values: Any) -> np.ndarray:
     return np.asarray(values, dtype=float)
 
 
+def _shown_times(evoked: Mapping[str, Any]) -> tuple[np.ndarray, str]:
+    """Return the times of the samples and their unit: seconds where windows last long, as those of blood flow do."""
+    times_s = _array(evoked["times_s"])
+    return (times_s, "s") if np.ptp(times_s) > _LONGEST_MS_S else (1000 * times_s, "ms")
+
+
 def _best_channels(separability: np.ndarray) -> np.ndarray:
     apart = np.nan_to_num(np.abs(separability - 0.5)).max(axis=1)
     return np.sort(np.argsort(-apart, kind="stable")[:_EVOKED_CHANNELS])
@@ -124,20 +131,20 @@ def _shown_unit(unit: str, channel_type: str) -> tuple[float, str]:
     return (1e6, "µV") if unit == "V" else (1.0, unit)
 
 
-def _response(axes: Axes, times_ms: np.ndarray, line: np.ndarray, spread: np.ndarray, number: int) -> None:
+def _response(axes: Axes, times: np.ndarray, line: np.ndarray, spread: np.ndarray, number: int) -> None:
     style = class_line(number)
-    axes.plot(times_ms, line, linewidth=1.5, **style)
-    axes.fill_between(times_ms, line - spread, line + spread, color=style["color"], alpha=0.18, linewidth=0)
+    axes.plot(times, line, linewidth=1.5, **style)
+    axes.fill_between(times, line - spread, line + spread, color=style["color"], alpha=0.18, linewidth=0)
 
 
-def _mark_event(axes: Axes, times_ms: np.ndarray) -> None:
-    if times_ms[0] <= 0 <= times_ms[-1]:
+def _mark_event(axes: Axes, times: np.ndarray) -> None:
+    if times[0] <= 0 <= times[-1]:
         axes.axvline(0, color=INK, linewidth=0.7)
-    axes.set_xlim(times_ms[0], times_ms[-1])
+    axes.set_xlim(times[0], times[-1])
 
 
-def _heat_map(axes: Axes, areas: np.ndarray, times_ms: np.ndarray, channels: Sequence[str], n_classes: int) -> None:
-    edges = (times_ms[0], times_ms[-1], len(channels) - 0.5, -0.5)
+def _heat_map(axes: Axes, areas: np.ndarray, times: np.ndarray, channels: Sequence[str], n_classes: int) -> None:
+    edges = (times[0], times[-1], len(channels) - 0.5, -0.5)
     style = _area_colours(areas, n_classes)
     image = axes.imshow(areas, aspect="auto", extent=edges, interpolation="nearest", **style)
     axes.get_figure().colorbar(image, ax=axes, label="AUC of one channel").outline.set_visible(False)  # type: ignore[union-attr]

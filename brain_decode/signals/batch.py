@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from brain_decode.core.errors import SpecMismatch
-from brain_decode.signals.sensors import SENSOR_TYPES, Sensors
+from brain_decode.signals.space import SPACE_TYPES, Space
 from brain_decode.signals.windows import Windows
 
 __all__ = ["SignalBatch", "subject_indices"]
@@ -25,7 +25,7 @@ class SignalBatch:
         time_mask: (batch, time) bool; False where padded.
         positions_m: (batch, channel, 3) metres; NaN where unknown or padded.
         orientations: (batch, channel, 3) coil normals; NaN where a sensor has none.
-        sensor_types: (batch, channel) index into `SENSOR_TYPES`; -1 where padded.
+        sensor_types: (batch, channel) index into `SPACE_TYPES`; -1 where padded.
         subjects: (batch,) subject index, -1 for a subject unknown in training.
         rate_hz: Samples per second, one for the batch.
         start_s: Time of the first sample relative to the event.
@@ -53,7 +53,7 @@ class SignalBatch:
     def from_array(
         cls,
         signal: np.ndarray | torch.Tensor,
-        sensors: Sensors,
+        sensors: Space,
         rate_hz: float,
         *,
         start_s: float = 0.0,
@@ -66,7 +66,7 @@ class SignalBatch:
         batch, channels, times = tensor.shape
         if channels != len(sensors):
             raise SpecMismatch(f"A batch of {channels} channels was given with {len(sensors)} sensors.")
-        kinds = torch.tensor([SENSOR_TYPES.index(kind) for kind in sensors.types])
+        kinds = torch.tensor([SPACE_TYPES.index(kind) for kind in sensors.types])
         return cls(
             signal=tensor,
             channel_mask=torch.ones(batch, channels, dtype=torch.bool),
@@ -82,8 +82,6 @@ class SignalBatch:
     @classmethod
     def from_windows(cls, windows: Windows, subjects: Sequence[str] = ()) -> SignalBatch:
         """Return windows as a batch; `subjects` lists the training subjects in index order."""
-        if not isinstance(windows.space, Sensors):
-            raise SpecMismatch("Windows of voxels have no sensors; use an encoder for fMRI.")
         labels = windows.table["subject"] if "subject" in windows.table else [""] * len(windows)
         return cls.from_array(
             windows.data,

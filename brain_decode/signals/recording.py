@@ -52,6 +52,9 @@ class TrialSource(Protocol):
         """Return these trials as (trial, space, time) float64."""
 
 
+_READ_ERRORS = (OSError, ValueError, RuntimeError, EOFError)  # what readers raise, by format
+
+
 @dataclass(frozen=True)
 class ArraySource:
     """A (space, time) array held in memory."""
@@ -104,6 +107,7 @@ class Recording:
         annotations: MNE annotations of a continuous recording, likewise.
         first_sample: Sample number of the first sample where the acquisition system counts from elsewhere (MNE's
             `first_samp`); events and windows count from the first sample that is there.
+        notes: Sentences about what was not in the files and was filled in, for passport and report.
 
     Raises:
         DataError: A rate that is not positive, no samples, events without `onset_s`, or trials and event rows
@@ -123,6 +127,7 @@ class Recording:
     header: Any = field(default=None, repr=False)
     annotations: Any = field(default=None, repr=False)
     first_sample: int = 0
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not np.isfinite(self.rate_hz) or self.rate_hz <= 0:
@@ -156,21 +161,34 @@ class Recording:
         """Return samples [start, stop) as (space, time) float64.
 
         Raises:
-            DataError: The recording holds cut trials.
+            DataError: The recording holds cut trials, or its file can no longer be read.
         """
         if not self.continuous:
             raise DataError(f"{self.label} holds cut trials; a continuous signal was asked for. Use read_trials.")
-        return self.source.read(start, self.n_times if stop is None else stop)
+        try:
+            return self.source.read(start, self.n_times if stop is None else stop)
+        except _READ_ERRORS as error:
+            raise self._unreadable(error) from error
 
     def read_trials(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
         """Return cut trials as (trial, space, time) float64.
 
         Raises:
-            DataError: The recording is continuous.
+            DataError: The recording is continuous, or its file can no longer be read.
         """
         if self.continuous:
             raise DataError(f"{self.label} is continuous; cut trials were asked for. Cut windows around its events.")
-        return self.source.read_trials(indices)
+        try:
+            return self.source.read_trials(indices)
+        except _READ_ERRORS as error:
+            raise self._unreadable(error) from error
+
+    def _unreadable(self, error: Exception) -> DataError:
+        files = ", ".join(str(path) for path in self.files) or "its file"
+        return DataError(
+            f"{self.label} can no longer be read ({error}): it is damaged, cut off, or its drive is gone. Check {files} "
+            "and repeat the command; what is prepared stays."
+        )
 
     def with_events(self, events: pd.DataFrame) -> Recording:
         """Return the same recording with another event table."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -56,9 +57,7 @@ class Sensors:
                 f"Every channel needs a type, a coil type and a location of {_LOCATION_SIZE} values; got {n} names, "
                 f"{len(self.types)} types, {len(self.coil_types)} coil types, locations {self.locations.shape}."
             )
-        repeated = (
-            sorted({name for name in self.names if self.names.count(name) > 1}) if len(set(self.names)) < n else []
-        )
+        repeated = sorted(name for name, count in Counter(self.names).items() if count > 1)
         if repeated:
             raise DataError(f"Channel names must be unique; repeated: {repeated}. Rename them in the recording.")
         unknown = sorted(set(self.types) - set(SENSOR_TYPES))

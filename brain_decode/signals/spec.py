@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from brain_decode.core.errors import ConfigError
-from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space, space_from_json
 
 __all__ = ["SignalSpec", "TargetSpec", "Task", "probability_columns"]
 
@@ -24,14 +24,14 @@ class SignalSpec:
     """What the windows that reach an encoder look like.
 
     Args:
-        sensors: Channels in the order of the channel axis (after preprocessing).
+        sensors: Sensors or voxels in the order of the channel axis (after preprocessing).
         n_times: Samples per window.
         rate_hz: Samples per second.
         start_s: Time of the first sample relative to the event.
         subjects: Subject labels seen in training, in the order of the subject index.
     """
 
-    sensors: Sensors
+    sensors: Space
     n_times: int
     rate_hz: float
     start_s: float = 0.0
@@ -55,7 +55,7 @@ class SignalSpec:
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> SignalSpec:
         """Rebuild a spec from `to_json`."""
-        sensors = Sensors.from_json(saved["sensors"])
+        sensors = space_from_json(saved["sensors"])
         return cls(sensors, saved["n_times"], saved["rate_hz"], saved["start_s"], tuple(saved["subjects"]))
 
 

@@ -20,7 +20,9 @@ from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.preprocessing.channels import Pick
 from brain_decode.signals.amplitude import typical_amplitudes
 from brain_decode.signals.batch import SignalBatch
+from brain_decode.signals.recording import Recording
 from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.signals.windows import Windows
 from brain_decode.training.recipes import Recipe
@@ -153,8 +155,6 @@ def _fixed_decoder(recipe: Recipe, trials: Trials) -> BrainDecoder:
     """Return a decoder with nothing to fit; its sizes come from one window, its values from none."""
     preprocessing = recipe.build_preprocessing()
     probe = preprocessing.apply_windows(trials.windows(preprocessing, np.zeros(1, dtype=int)))
-    if not isinstance(probe.space, Sensors):
-        raise SpecMismatch("The windows hold voxels; encoders of this kind read sensors.")
     spec = SignalSpec(probe.space, probe.data.shape[2], probe.rate_hz, probe.start_s)
     encoder = recipe.build_encoder(spec)
     head = recipe.build_head(encoder, trials.target_spec)
@@ -162,16 +162,10 @@ def _fixed_decoder(recipe: Recipe, trials: Trials) -> BrainDecoder:
 
 
 def input_spec_of(trials: Trials, preprocessing: Preprocessing) -> InputSpec:
-    """Return what a new recording must offer, from the first recording, the window table and a leading pick.
-
-    Raises:
-        SpecMismatch: The recordings hold voxels.
-    """
+    """Return what a new recording must offer, from the first recording, the window table and a leading pick."""
     recording, first = trials.recordings[0], trials.table.iloc[0]
-    if not isinstance(recording.space, Sensors):
-        raise SpecMismatch(f"{recording.label} holds voxels; decoders of this kind read sensors.")
     offset = 0.0 if not recording.continuous else float(np.nan_to_num(first["onset_s"]))
-    sensors = recording.space.pick(recording.space.decoded_indices())
+    sensors: Space = recording.space.pick(recording.space.decoded_indices())
     if preprocessing.signal_steps and isinstance(preprocessing.signal_steps[0], Pick):
         nothing = np.zeros((len(recording.space), 0))
         sensors = preprocessing.signal_steps[0].apply(Continuous(nothing, recording.rate_hz, recording.space)).sensors
@@ -184,10 +178,14 @@ def input_spec_of(trials: Trials, preprocessing: Preprocessing) -> InputSpec:
         classes=trials.class_values,
         reference=recording.reference,
         line_frequency_hz=recording.line_frequency_hz,
-        amplitudes=typical_amplitudes(
-            amplitude_sample(recording, recording.space.indices(sensors.names)), sensors.types
-        ),
+        amplitudes=_amplitudes(recording, sensors),
     )
+
+
+def _amplitudes(recording: Recording, read: Space) -> dict[str, float]:
+    if not isinstance(recording.space, Sensors) or not isinstance(read, Sensors):
+        return {}
+    return typical_amplitudes(amplitude_sample(recording, recording.space.indices(read.names)), read.types)
 
 
 def _require_classes(recipe: Recipe, trials: Trials, rows: np.ndarray) -> None:
@@ -218,8 +216,6 @@ def _drawn(positions: np.ndarray, at_most: int, seed: int) -> np.ndarray:
 
 def _fit_preprocessing(preprocessing: Preprocessing, trials: Trials, rows: np.ndarray) -> SignalSpec:
     processed = preprocessing.fit_windows(trials.windows(preprocessing, rows))
-    if not isinstance(processed.space, Sensors):
-        raise SpecMismatch("The windows hold voxels; encoders of this kind read sensors.")
     subjects = tuple(sorted(trials.table.iloc[rows]["subject"].astype(str).unique()))
     return SignalSpec(processed.space, processed.data.shape[2], processed.rate_hz, processed.start_s, subjects)
 

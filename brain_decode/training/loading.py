@@ -24,7 +24,7 @@ from brain_decode.signals.recording import Recording
 from brain_decode.signals.spec import Task
 from brain_decode.training.trials import Trials, describe_classes
 
-__all__ = ["LoadedRun", "load_run", "load_recordings"]
+__all__ = ["LoadedRun", "load_recordings", "load_run", "load_windows"]
 
 _READ_ROWS = 1024  # windows read at once while rejection looks at their amplitudes
 
@@ -60,8 +60,26 @@ def load_run(
     """Read the datasets of a configuration, make the window table and apply the rejection rule.
 
     Args:
-        config: Composed; needs `datasets`, `paths`, and may have `target`, `window`, `also`, `preprocessing`.
+        config: As in `load_windows`.
         preprocessing: Its stateless steps make the signal on which rejection thresholds are applied.
+        window: As in `load_windows`.
+        target: As in `load_windows`.
+
+    Raises:
+        DataError: Broken facts, or no window at all.
+    """
+    loaded = load_windows(config, window=window, target=target)
+    loaded.rejection = _reject(config, loaded.trials, preprocessing)
+    return loaded
+
+
+def load_windows(
+    config: DictConfig, *, window: tuple[float, float] | None = None, target: Mapping[str, Any] | None = None
+) -> LoadedRun:
+    """Read the datasets of a configuration and make the window table; no signal is read.
+
+    Args:
+        config: Composed; needs `datasets`, `paths`, and may have `target`, `window`, `also`.
         window: Window relative to the event; the configuration's where None.
         target: Target entry; the configuration's where None.
 
@@ -86,8 +104,8 @@ def load_run(
     table = pd.concat(tables, ignore_index=True)
     _require_windows(table, entries)
     trials = _trials(config, entries, recordings, table, tasks, target, dataset.root)
-    rejection = _reject(config, trials, preprocessing)
-    return LoadedRun(trials, summaries, exclusions, rejection, warnings, _oracle(config, dataset, trials))
+    oracle = _oracle(config, dataset, trials)
+    return LoadedRun(trials, summaries, exclusions, warnings=warnings, oracle=oracle)
 
 
 def _oracle(config: DictConfig, dataset: Dataset, trials: Trials) -> dict[str, float] | None:
@@ -127,7 +145,9 @@ def _target(entry: Mapping[str, Any], config: DictConfig, given: Mapping[str, An
 def _window(entry: Mapping[str, Any], config: DictConfig, recordings: Sequence[Recording]) -> tuple[float, float]:
     window = config.get("window") or entry.get("window")
     if window:
-        return float(window["start_s"]), float(window["stop_s"])
+        # The answer of blood flow comes seconds after the event: fMRI entries state by how much windows lag.
+        lag_s = float(window.get("lag_s") or 0.0)
+        return float(window["start_s"]) + lag_s, float(window["stop_s"]) + lag_s
     first = recordings[0]
     if not first.continuous:
         return first.start_s, first.start_s + first.duration_s

@@ -16,11 +16,23 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from omegaconf import DictConfig, OmegaConf
 
-__all__ = ["git_commit", "plain", "receipt_of", "split_hash", "versions"]
+__all__ = ["environment", "git_commit", "plain", "receipt_of", "split_hash", "versions"]
 
-_PACKAGES = ("brain_decode", "torch", "numpy", "scipy", "scikit-learn", "pandas", "mne", "pyriemann", "lightning")
+_PACKAGES = (
+    "brain_decode",
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "pandas",
+    "mne",
+    "nibabel",
+    "pyriemann",
+    "lightning",
+)
 
 
 def receipt_of(
@@ -50,13 +62,25 @@ def receipt_of(
         "created": started.isoformat(timespec="seconds"),
         "duration_s": round((datetime.now(UTC) - started).total_seconds(), 3),
         "seed": seed,
-        "versions": versions(),
-        "git_commit": git_commit(),
+        **environment(),
         "data": dict(data),
         "split_hash": folds_hash,
         "test_openings": [dict(opening) for opening in openings],
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+    }
+
+
+def environment() -> dict[str, Any]:
+    """Return what a machine adds to the numbers: versions, commit, processor, threads."""
+    return {
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "machine": {
+            "system": platform.system(),
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        },
     }
 
 

@@ -16,7 +16,9 @@ from brain_decode.encoders.base import ClosedFormEncoder, Encoder
 from brain_decode.heads.base import Head
 from brain_decode.nn.closed_form import FittedBuffers
 from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.signals.space import Space
 from brain_decode.signals.spec import SignalSpec, TargetSpec, Task
+from brain_decode.signals.voxels import Voxels
 
 __all__ = ["NESTED_SELECTION", "Plan", "Recipe", "plan_from_config"]
 
@@ -30,6 +32,16 @@ _BASELINES: dict[str, dict[str, dict[str, str]]] = {
     },
     "regression": {"ridge": {"encoder": "time_means", "head": "ridge"}},
     "retrieval": {"ridge": {"encoder": "time_means", "head": "ridge"}},
+}
+
+# Bins of time and covariances are for fast signals; of blood flow, a window is one mean volume.
+_VOXEL_BASELINES: dict[str, dict[str, dict[str, str]]] = {
+    "classification": {
+        "logistic_regression": {"encoder": "block_means", "head": "logistic_regression"},
+        "shrinkage_lda": {"encoder": "block_means", "head": "shrinkage_lda"},
+    },
+    "regression": {"ridge": {"encoder": "block_means", "head": "ridge"}},
+    "retrieval": {"ridge": {"encoder": "block_means", "head": "ridge"}},
 }
 
 
@@ -131,8 +143,13 @@ def group_option(group: str, name: str, user_catalogue: str | None = None) -> di
     return {str(key): value for key, value in content.items()}
 
 
-def plan_from_config(config: DictConfig, task: Task) -> Plan:
+def plan_from_config(config: DictConfig, task: Task, space: Space | None = None) -> Plan:
     """Read the decoder, its candidates and its baselines from a composed configuration.
+
+    Args:
+        config: Composed.
+        task: What is decoded.
+        space: Of the recordings; voxels have other baselines where none are configured.
 
     Raises:
         ConfigError: An option that does not exist, or nested selection without candidates.
@@ -142,7 +159,9 @@ def plan_from_config(config: DictConfig, task: Task) -> Plan:
         raise ConfigError("The configuration must be a mapping.")
     preprocessing = _steps_only(plain["preprocessing"])
     catalogue = plain.get("catalogue")
-    baselines = _named_recipes(_baseline_entries(plain.get("baselines"), task), preprocessing, catalogue)
+    baselines = _named_recipes(
+        _baseline_entries(plain.get("baselines"), _default_baselines(task, space)), preprocessing, catalogue
+    )
     if plain["encoder"].get("name") == NESTED_SELECTION:
         candidates = _named_recipes(plain.get("candidates") or {}, preprocessing, catalogue)
         if not candidates:
@@ -153,13 +172,15 @@ def plan_from_config(config: DictConfig, task: Task) -> Plan:
     others = tuple(
         replace(recipe, name=f"{recipe.name}_baseline") if recipe.name == name else recipe
         for recipe in baselines
-        if not _same_recipe(recipe, main)
+        if not _same_recipe(recipe, main, task)
     )
     return Plan(name, (main,), others)
 
 
-def _same_recipe(first: Recipe, second: Recipe) -> bool:
-    heads_agree = first.head == second.head or "_target_" not in second.head
+def _same_recipe(first: Recipe, second: Recipe, task: Task) -> bool:
+    """Return whether a baseline is the decoder itself, whose head may still be left to the task."""
+    head = second.head if "_target_" in second.head else group_option("head", _CLOSED_FORM_HEADS[task])
+    heads_agree = first.head == head
     return first.encoder == second.encoder and heads_agree and first.preprocessing == second.preprocessing
 
 
@@ -172,15 +193,19 @@ def _steps_only(preprocessing: Mapping[str, Any]) -> dict[str, Any]:
     return {key: preprocessing.get(key) or [] for key in ("signal_steps", "window_steps")}
 
 
-def _baseline_entries(chosen: Any, task: Task) -> dict[str, Any]:
+def _default_baselines(task: Task, space: Space | None) -> dict[str, dict[str, str]]:
+    return (_VOXEL_BASELINES if isinstance(space, Voxels) else _BASELINES)[task]
+
+
+def _baseline_entries(chosen: Any, defaults: Mapping[str, dict[str, str]]) -> dict[str, Any]:
     if chosen is None:
-        return dict(_BASELINES[task])
+        return dict(defaults)
     if isinstance(chosen, Mapping):
         return dict(chosen)
     for name in chosen:
-        if name not in _BASELINES[task]:
-            raise unknown_option(f"{task} baseline", name, _BASELINES[task])
-    return {name: _BASELINES[task][name] for name in chosen}
+        if name not in defaults:
+            raise unknown_option("baseline", name, defaults)
+    return {name: defaults[name] for name in chosen}
 
 
 def _named_recipes(

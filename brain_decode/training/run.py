@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +29,7 @@ from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
 from brain_decode.training.unfinished import describe_run, require_still_there, state_folder, unfinished
 
-__all__ = ["train"]
+__all__ = ["protocol_of", "train"]
 
 _EVOKED_WINDOWS = 4000  # evoked responses in the report are averages of at most this many windows
 
@@ -100,10 +100,21 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
         raise ConfigError("preprocessing must be a mapping with signal_steps and window_steps.")
     preprocessing = Preprocessing.from_json({str(key): value for key, value in steps.items()})
     loaded = load_run(config, preprocessing)
-    trials = loaded.trials
-    plan = plan_from_config(config, trials.task)
-    split = _split(config, trials)
-    hashes = trials.content_hashes(plan.recipes[0].build_preprocessing())
+    plan = plan_from_config(config, loaded.trials.task, loaded.trials.recordings[0].space)
+    hashes = loaded.trials.content_hashes(plan.recipes[0].build_preprocessing())
+    return _Planned(config, loaded, plan, protocol_of(config, loaded.trials, folder, hashes))
+
+
+def protocol_of(config: DictConfig, trials: Trials, folder: Path, hashes: Sequence[str]) -> Protocol:
+    """Return how a run splits, fits, guards and scores.
+
+    Args:
+        config: Composed from `conf/train.yaml`.
+        trials: The run's windows.
+        folder: Run folder.
+        hashes: Content hash of each recording.
+    """
+    split: Split = instantiate(OmegaConf.to_container(config.split, resolve=True))
     settings = FitSettings(
         seed=int(config.seed),
         trainer=_trainer(config, folder),
@@ -115,7 +126,7 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
     gallery = gallery_kind(config.get("gallery"))
     # Retrieval is about pictures that were never trained on, whatever the split.
     zero_shot = split.zero_shot or trials.task == "retrieval"
-    return _Planned(config, loaded, plan, Protocol(split, settings, gallery, zero_shot, hashes))
+    return Protocol(split, settings, gallery, zero_shot, hashes)
 
 
 def _trainer(config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -123,11 +134,6 @@ def _trainer(config: DictConfig, folder: Path) -> dict[str, Any]:
     settings: dict[str, Any] = OmegaConf.to_container(config.trainer, resolve=True)  # type: ignore[assignment]
     name = (config.get("logger") or {}).get("logger_folder")
     return settings | ({"logger_folder": str(folder / name)} if name else {})
-
-
-def _split(config: DictConfig, trials: Trials) -> Split:
-    split: Split = instantiate(OmegaConf.to_container(config.split, resolve=True))
-    return split
 
 
 def _final_decoder(planned: _Planned, result: CrossValidation) -> tuple[FittedDecoder, str]:

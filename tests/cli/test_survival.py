@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-import yaml
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +71,9 @@ def kill_at_random_moments(whole: list[str], killed: list[str], n_moments: int) 
     return [f"killed{number}" for number in range(said["places"])]
 
 
-def test_training_that_is_killed_twenty_times_gives_the_same_weights_and_numbers(tmp_path: Path) -> None:
+def test_training_that_is_killed_twenty_times_gives_the_same_weights_and_numbers(
+    tmp_path: Path, write_taps: Callable[[Path], None]
+) -> None:
     write_taps(tmp_path)
     words = [
         "train",
@@ -123,33 +125,3 @@ def store_contents(folder: Path) -> dict[str, Any]:
         else:
             contents[path.name] = path.read_bytes()
     return contents
-
-
-def write_taps(folder: Path) -> None:
-    """Cut trials of two classes in an npz file, and the entry that describes them."""
-    rng = np.random.default_rng(0)
-    labels = rng.permutation(np.arange(120) % 2)
-    trials = rng.standard_normal((120, 4, 50))
-    trials[labels == 1, 1, 20:30] += 1.0
-    (folder / "data").mkdir()
-    np.savez(folder / "data" / "taps.npz", x=trials, y=np.array(["left", "right"])[labels])
-    entry = {
-        "name": "taps",
-        "loader": {
-            "_target_": "brain_decode.datasets.arrays.ArrayDataset",
-            "root": "${paths.data}",
-            "file": "taps.npz",
-            "data": "x",
-            "axes": ["trial", "channel", "time"],
-            "unit": "V",
-            "rate_hz": 100.0,
-            "columns": {"hand": "y"},
-        },
-        "subjects": None,
-        "target": {"column": "hand", "task": "classification"},
-        "window": {"start_s": 0.0, "stop_s": 0.5},
-        "simulated": True,
-        "licence": "CC0",
-    }
-    (folder / "catalogue" / "datasets").mkdir(parents=True)
-    (folder / "catalogue" / "datasets" / "taps.yaml").write_text(yaml.safe_dump(entry))

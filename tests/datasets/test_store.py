@@ -72,6 +72,16 @@ def test_a_step_whose_code_has_changed_makes_another_entry(tmp_path: Path, monke
     assert prepare_store([recording()], [Doubled()], tmp_path).entries[0].key != before.entries[0].key
 
 
+def test_a_recording_that_is_gone_is_named_and_what_is_prepared_stays(tmp_path: Path) -> None:
+    class Gone(ArraySource):
+        def read(self, start: int, stop: int) -> np.ndarray:
+            raise FileNotFoundError(2, "No such file or directory")
+
+    with pytest.raises(DataError, match=r"sub-01_run-02 can no longer be read .*what is prepared stays"):
+        prepare_store([recording(), recording("02", source=Gone(np.zeros((4, 1000))))], [], tmp_path)
+    assert len(list(tmp_path.glob("*.f32"))) == 1
+
+
 def test_a_second_run_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = prepare_store([recording()], [], tmp_path)
     monkeypatch.setattr("brain_decode.datasets.store.write_entry", lambda *_: pytest.fail("written again"))

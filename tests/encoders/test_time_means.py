@@ -21,6 +21,12 @@ def test_bins_are_averaged_channel_by_channel():
     np.testing.assert_allclose(encoder.transform(WINDOWS) * scale, [[2.0, 7.0, 12.0, 17.0]])
 
 
+def test_without_a_length_one_bin_spans_the_window():
+    encoder = TimeMeans(SPEC, bin_s=None)
+    encoder.fit_arrays(WINDOWS, None)
+    np.testing.assert_allclose(encoder.transform(WINDOWS) * np.arange(10.0).std(), [[4.5, 14.5]])
+
+
 def test_interval_is_relative_to_the_event():
     encoder = TimeMeans(SPEC, bin_s=0.2, start_s=0.0, stop_s=0.4)
     encoder.fit_arrays(WINDOWS, None)

@@ -67,3 +67,15 @@ def test_scale_is_shared_by_channels_of_one_type():
     scale = type_scale(windows, Sensors(("E1", "E2", "M1", "M2"), ("eeg", "eeg", "mag", "mag")))
     assert scale[0] == scale[1] == pytest.approx(1e-6, rel=0.05)
     assert scale[2] == scale[3] == pytest.approx(1e-13, rel=0.05)
+
+
+def test_covariances_that_no_machine_holds_are_refused_before_they_are_made():
+    many = np.broadcast_to(np.zeros(1, dtype=np.float32), (1000, 100_000, 2))
+    with pytest.raises(DataError, match="1000 windows of 100000 channels need 74506 GiB.*without covariances"):
+        window_covariances(many)
+
+
+def test_an_error_names_some_of_many_flat_channels():
+    flat = np.zeros((2, 20, 5))
+    with pytest.raises(DataError, match="windows: v0, v1, v2, v3, v4, v5, v6, v7 and 12 more.*narrow the mask"):
+        require_live_channels(flat, [f"v{number}" for number in range(20)])

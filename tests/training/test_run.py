@@ -118,7 +118,7 @@ def test_the_decoder_is_compared_with_each_baseline_on_the_same_windows(train: T
         assert found["difference"] == pytest.approx(difference)
         assert found["ci95"][0] <= found["difference"] <= found["ci95"][1]
         assert found["p_holm"] >= found["p_bootstrap"]
-    assert "this run is better by" in (tmp_path / "out" / "report.html").read_text()
+    assert "on the same windows. Interval and two-sided p" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_closed_form_decoders_take_no_more_memory_than_allowed_and_say_what_they_left_out(

@@ -1,0 +1,257 @@
+"""One opener for every recording format, with one clear error where a file cannot be opened."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+
+from brain_decode.core.errors import BrainDecodeError, DataError, MissingExtra
+from brain_decode.datasets.muse_csv import read_muse_csv
+from brain_decode.datasets.xdf import read_xdf
+from brain_decode.signals.mne_conversion import recording_from_epochs, recording_from_raw
+from brain_decode.signals.recording import Entities, Recording
+
+__all__ = ["RAW_EXTENSIONS", "open_raw", "open_recording"]
+
+_LOG = logging.getLogger(__name__)
+RAW_EXTENSIONS = (
+    ".vhdr", ".edf", ".bdf", ".set", ".fif", ".fif.gz", ".cnt", ".gdf", ".mff", ".raw", ".ds", ".sqd", ".con",
+    ".data", ".xdf", ".xdfz", ".csv", ".nwb", ".mefd",
+)  # fmt: skip
+_READ_ERRORS = (
+    ValueError, OSError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError,
+    UnicodeError, EOFError, ZeroDivisionError, AssertionError, OverflowError,
+)  # fmt: skip
+_COMPANIONS = {
+    ".eeg": "the .vhdr file beside it",
+    ".vmrk": "the .vhdr file beside it",
+    ".fdt": "the .set file beside it",
+    ".head": "the .data file beside it",
+    ".study": "one of the .set files it lists",
+    ".res4": "the .ds folder",
+    ".meg4": "the .ds folder",
+}
+_IMAGES = (".nii", ".nii.gz", ".mgz", ".gii", ".gii.gz", ".annot")
+_ARRAYS = (".npz", ".npy", ".mat", ".txt")
+_PLAIN_ARRAYS = (
+    "holds plain numbers; their rate, unit and channel names are not in it. Describe them in a YAML entry with "
+    "loader._target_: brain_decode.datasets.arrays.ArrayDataset (see datasets/eeg_fingertap_bci2iv.yaml)"
+)
+_TRIALS = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
+_AVERAGES = ("-ave.fif", "_ave.fif", "-ave.fif.gz", "_ave.fif.gz")
+
+
+def open_recording(path: Path, entities: Entities) -> Recording:
+    """Return the recording of a file: continuous, cut trials of `-epo.fif`, or the averages of `-ave.fif` as trials.
+
+    Raises:
+        DataError: A file that is absent, damaged or no recording.
+        MissingExtra: A format whose reader is not installed.
+    """
+    if path.name.endswith(_TRIALS):
+        epochs = _guarded(path, _read_epochs)
+        return recording_from_epochs(epochs, entities=entities)
+    if path.name.endswith(_AVERAGES):
+        return recording_from_epochs(_guarded(path, _read_averages), entities=entities)
+    return recording_from_raw(open_raw(path), entities=entities)
+
+
+def open_raw(path: Path) -> Any:
+    """Return a continuous recording as `mne.io.Raw`, without its samples being read where the format allows.
+
+    Raises:
+        DataError: A file that is absent, no recording, cut off or damaged, or whose channel names are not unique.
+        MissingExtra: A format whose reader is not installed.
+    """
+    raw = _guarded(path, _reader(path))
+    _require_whole(path, raw)
+    return raw
+
+
+def _guarded(path: Path, read: Callable[[Path], Any]) -> Any:
+    """Return what a reader returns; whatever it raises or warns of becomes one clear error."""
+    if not path.exists():
+        raise DataError(f"The recording {path} does not exist.")
+    if path.is_file() and path.stat().st_size == 0:
+        raise DataError(f"{path.name} is empty (0 bytes). Copy the file again.")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            opened = read(path)
+    except BrainDecodeError:
+        raise
+    except ImportError as error:
+        raise MissingExtra(
+            f"{path.name} needs a reader that is not installed: install brain_decode[formats]."
+        ) from error
+    except _READ_ERRORS as error:
+        raise DataError(f"{path.name} could not be read as {_kind(path)}: {_reason(error)}") from error
+    for warning in caught:
+        _heed(path, str(warning.message))
+    return opened
+
+
+def _kind(path: Path) -> str:
+    return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix or "a 4D recording"
+
+
+def _reason(error: Exception) -> str:
+    said = str(error).strip().split("\n")[0].rstrip(".")
+    if "pip install" in said or "required to read" in said:
+        return f"{said}. Install brain_decode[formats]."
+    return f"{said or type(error).__name__}. Check or replace the file."
+
+
+def _heed(path: Path, message: str) -> None:
+    """Turn warnings about lost or invented data into errors."""
+    lowered = message.lower()
+    if "not unique" in lowered or "duplicate" in lowered:
+        raise DataError(f"{path.name}: {message} Give each channel a name of its own in the file.")
+    if "does not match the file size" in lowered:
+        raise DataError(
+            f"{path.name} is cut off, or its header lies about its length: {_header_length(path)} Copy the file again, "
+            "or correct the number of records in its header."
+        )
+    if "outside data range" in lowered or "outside the data range" in lowered:
+        _LOG.warning("%s: %s Was the signal file cut off?", path.name, message)
+    else:
+        _LOG.debug("%s: %s", path.name, message)
+
+
+def _header_length(path: Path) -> str:
+    """Return what the header of an EDF or BDF file promises, and what there is."""
+    header = path.read_bytes()[:256]
+    try:
+        header_bytes, n_records, n_channels = int(header[184:192]), int(header[236:244]), int(header[252:256])
+        samples = path.read_bytes()[256 + 216 * n_channels : 256 + 224 * n_channels]
+        per_record = sum(int(samples[start : start + 8]) for start in range(0, 8 * n_channels, 8))
+    except ValueError:
+        return "the header is damaged."
+    width = 3 if path.suffix.lower() == ".bdf" else 2
+    promised, found = header_bytes + n_records * per_record * width, path.stat().st_size
+    return f"it promises {promised} bytes in {n_records} records, the file has {found}."
+
+
+def _require_whole(path: Path, raw: Any) -> None:
+    """Refuse recordings without samples, and BrainVision signal files that end within a sample.
+
+    Raises:
+        DataError: Says what is missing.
+    """
+    if raw.n_times == 0:
+        raise DataError(f"{path.name} has no samples: the recording lasts 0 seconds. Leave the file out.")
+    if path.suffix == ".vhdr" and raw.filenames:
+        size, sample_bytes = Path(raw.filenames[0]).stat().st_size, _sample_bytes(path) * len(raw.ch_names)
+        if sample_bytes and size % sample_bytes:
+            raise DataError(
+                f"{Path(raw.filenames[0]).name} is cut off: {size} bytes are no whole number of samples of "
+                f"{len(raw.ch_names)} channels ({sample_bytes} bytes each). Copy the file again."
+            )
+
+
+def _sample_bytes(header: Path) -> int:
+    """Return the bytes of one value of a binary BrainVision file, 0 where it is text."""
+    found = re.search(r"BinaryFormat\s*=\s*(\w+)", header.read_text(encoding="utf-8", errors="replace"))
+    return {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}.get(found.group(1).upper(), 0) if found else 0
+
+
+def _reader(path: Path) -> Callable[[Path], Any]:
+    """Return the function that reads this file.
+
+    Raises:
+        DataError: A file that belongs to another one, an image, plain numbers, or no recording at all.
+    """
+    suffix, name = path.suffix.lower(), path.name.lower()
+    if suffix in _COMPANIONS:
+        raise DataError(f"{path.name} is a part of a recording. Give {_COMPANIONS[suffix]}.")
+    if name.endswith(_IMAGES):
+        raise DataError(f"{path.name} is an image, no recording of sensors. Use datasets=bids_fmri for functional MRI.")
+    if suffix in _ARRAYS:
+        raise DataError(f"{path.name} {_PLAIN_ARRAYS}.")
+    special = {
+        ".cnt": _read_cnt,
+        ".data": _read_nicolet,
+        ".raw": _read_egi,
+        ".xdf": read_xdf,
+        ".xdfz": read_xdf,
+        ".csv": read_muse_csv,
+    }
+    if suffix in special:
+        return special[suffix]
+    if path.is_file() and suffix not in (".gz", *RAW_EXTENSIONS):
+        if not _bti_parts(path):
+            raise DataError(
+                f"{path.name} is no recording of a known format ({', '.join(RAW_EXTENSIONS)}, or a 4D file with its "
+                "config and hs_file beside it)."
+            )
+        return _read_bti
+    return _read_any
+
+
+def _read_any(path: Path) -> Any:
+    return mne.io.read_raw(path, preload=False, verbose="WARNING")
+
+
+def _read_epochs(path: Path) -> Any:
+    return mne.read_epochs(path, preload=False, verbose="WARNING")
+
+
+def _read_averages(path: Path) -> Any:
+    """Return averages as one trial for each condition."""
+    averages = mne.read_evokeds(path, verbose="WARNING")
+    data = np.stack([average.data for average in averages])
+    names = [str(average.comment) for average in averages]
+    codes = {name: number for number, name in enumerate(dict.fromkeys(names), start=1)}
+    events = np.array([[sample, 0, codes[name]] for sample, name in enumerate(names)])
+    return mne.EpochsArray(data, averages[0].info, events, averages[0].tmin, codes, verbose="ERROR")
+
+
+def _read_cnt(path: Path) -> Any:
+    """Return a Neuroscan or an ANT recording; both call their files .cnt, and MNE's guess can crash the process."""
+    with path.open("rb") as file:
+        signature = file.read(12)
+    if signature.startswith(b"RIFF"):
+        return mne.io.read_raw_ant(path, preload=False, verbose="WARNING")
+    if not signature.startswith(b"Version"):
+        raise DataError(f"{path.name} is neither a Neuroscan nor an ANT recording: it begins with {signature!r}.")
+    try:
+        return mne.io.read_raw_cnt(path, preload=False, verbose="WARNING")
+    except RuntimeError as error:
+        raise DataError(
+            f"{path.name}: the number of samples in its header does not fit its size. Export it again as EDF or "
+            "BrainVision, or copy it again."
+        ) from error
+
+
+def _read_nicolet(path: Path) -> Any:
+    return mne.io.read_raw_nicolet(path, ch_type="eeg", preload=False, verbose="WARNING")
+
+
+def _read_egi(path: Path) -> Any:
+    return mne.io.read_raw_egi(path, preload=False, verbose="WARNING")
+
+
+def _bti_parts(path: Path) -> tuple[Path, Path] | None:
+    """Return the config and head shape files of a 4D recording, None where they are not beside it."""
+    stem = path.name.lower()
+    if "config" in stem or "hs" in stem.replace(path.suffix, ""):
+        return None
+    beside = [other for other in path.parent.iterdir() if other.is_file() and other != path]
+    ending = path.name.partition("pdf")[2]
+    config = [other for other in beside if "config" in other.name.lower() and other.name.endswith(ending)]
+    shape = [other for other in beside if re.search(r"(^|_)hs", other.name.lower()) and other.name.endswith(ending)]
+    return (config[0], shape[0]) if config and shape else None
+
+
+def _read_bti(path: Path) -> Any:
+    parts = _bti_parts(path)
+    if parts is None:
+        raise DataError(f"{path.name} lacks the config and hs_file of a 4D recording beside it.")
+    return mne.io.read_raw_bti(path, *parts, preload=False, verbose="WARNING")

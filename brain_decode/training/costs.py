@@ -1,0 +1,353 @@
+"""What `prepare` and `train` will cost, told from small measured pieces of the same work."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+
+from brain_decode.datasets.splits import OfficialSplit, ScoreOnly, inner_folds
+from brain_decode.datasets.store import prepare_store
+from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.signals.recording import Recording
+from brain_decode.training.crossvalidation import Protocol
+from brain_decode.training.fitting import FitSettings, fit_decoder
+from brain_decode.training.loading import LoadedRun, load_windows
+from brain_decode.training.pilots import (
+    Growth,
+    elapsed_since_start_s,
+    highest_resident_mb,
+    megabytes_of,
+    piece_of,
+    resident_mb,
+    timed,
+    watched_memory,
+)
+from brain_decode.training.predicting import predict_rows
+from brain_decode.training.recipes import Plan, Recipe, plan_from_config
+from brain_decode.training.results import RunResult, write_results
+from brain_decode.training.run import protocol_of
+from brain_decode.training.trials import Trials
+
+__all__ = ["Cost", "Prediction", "predict_costs"]
+
+_PIECE_MB = 24.0  # of a recording that is prepared on trial
+_PILOT_WINDOWS = 240  # windows that decoders are fitted on, on trial
+_MANIFEST_BYTES = 2000  # plus the channels' names and places
+_CHANNEL_BYTES = 330
+_SCORED_WINDOWS = (400, 1600)  # made-up answers that are scored on trial
+_REPORT_S = 3.0  # drawing the report; hardly depends on the run
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a command takes.
+
+    Args:
+        disk_mb: Written and kept.
+        memory_mb: Resident at most, pages of the stores not counted.
+        seconds: Least and most; they differ where early stopping decides.
+    """
+
+    disk_mb: float
+    memory_mb: float
+    seconds: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Costs of the two commands, and what they were computed from.
+
+    Args:
+        prepare: Where nothing is prepared yet.
+        train: Where everything is prepared.
+        assumptions: Sentences.
+    """
+
+    prepare: Cost
+    train: Cost
+    assumptions: list[str]
+
+
+def predict_costs(config: DictConfig) -> Prediction:
+    """Prepare pieces of recordings and fit decoders on few windows, and extrapolate to the whole.
+
+    Args:
+        config: Composed from `conf/train.yaml`.
+
+    Raises:
+        BrainDecodeError: What `prepare` or `train` would refuse as well.
+    """
+    startup_s, base_mb = elapsed_since_start_s(), resident_mb()
+    loaded = load_windows(config)
+    steps = Preprocessing.from_json(OmegaConf.to_container(config.preprocessing, resolve=True))  # type: ignore[arg-type]
+    with tempfile.TemporaryDirectory(prefix="brain_decode_doctor_") as scratch:
+        prepare = _prepare_cost(loaded.trials, steps, Path(scratch) / "pieces", startup_s, base_mb)
+        train, assumptions = _train_cost(config, loaded, Path(scratch), startup_s, base_mb)
+    return Prediction(prepare, train, assumptions)
+
+
+def _prepare_cost(trials: Trials, steps: Preprocessing, scratch: Path, startup_s: float, base_mb: float) -> Cost:
+    """Return the cost of preparing: one recording is prepared up to a share, and up to a third of that."""
+    recordings = trials.recordings
+    largest = max(recordings, key=megabytes_of)
+    share = min(1.0, _PIECE_MB / max(megabytes_of(largest), 1e-9))
+    sizes, seconds, peaks, ratio = [], [], [], 0.0
+    for number, part in enumerate((share / 3, share)):
+        piece_mb = megabytes_of(largest) * part
+        with watched_memory() as highest:
+            work = _Preparing(largest, part, steps, scratch / f"{number}")
+            seconds.append(timed(work))
+        sizes.append(piece_mb)
+        peaks.append(highest[0])
+        ratio = work.stored_mb / piece_mb
+    time_by_mb, memory_by_mb = Growth.through(sizes, seconds), Growth.through(sizes, peaks)
+    every_mb = [megabytes_of(recording) for recording in recordings]
+    workers = max(min(trials.workers, len(recordings)), 1)
+    duration = startup_s + sum(time_by_mb.at(size) for size in every_mb) / workers
+    manifests_mb = sum(_MANIFEST_BYTES + _CHANNEL_BYTES * len(r.space) for r in recordings) / 2**20
+    return Cost(
+        disk_mb=ratio * sum(every_mb) + manifests_mb,
+        memory_mb=base_mb + memory_by_mb.at(max(every_mb)),
+        seconds=(duration, duration),
+    )
+
+
+class _Preparing:
+    """Prepares a piece of a recording; what it took on disk is known afterwards."""
+
+    def __init__(self, recording: Recording, share: float, steps: Preprocessing, folder: Path) -> None:
+        self.recording, self.share, self.steps, self.folder = recording, share, steps, folder
+        self.stored_mb = 0.0
+
+    def __call__(self) -> None:
+        store = prepare_store([piece_of(self.recording, self.share)], self.steps.signal_steps, self.folder)
+        self.stored_mb = store.entries[0].path.stat().st_size / 2**20
+
+
+@dataclass(frozen=True)
+class _RecipeCost:
+    """Seconds of fitting by training window (per epoch for a network) and of answering by window, and MB of fitting."""
+
+    fit_s: Growth
+    answer_s: Growth
+    fit_mb: Growth
+    is_network: bool
+    decoder: BrainDecoder
+
+    def fitting(self, n_windows: int, epochs: int) -> float:
+        """Return the seconds of one fit."""
+        if not self.is_network:
+            return self.fit_s.at(n_windows)
+        return self.fit_s.fixed + self.fit_s.each * n_windows * epochs
+
+
+def _train_cost(
+    config: DictConfig, loaded: LoadedRun, scratch: Path, startup_s: float, base_mb: float
+) -> tuple[Cost, list[str]]:
+    trials = loaded.trials
+    plan = plan_from_config(config, trials.task, trials.recordings[0].space)
+    protocol = protocol_of(config, trials, scratch / "run", [])
+    pilot = _pilot_trials(trials, scratch / "stores")
+    costs = {recipe.name: _recipe_cost(recipe, pilot, protocol) for recipe in plan.recipes}
+    epochs = _epochs(protocol.settings)
+    fits = _fits(plan, trials, protocol)
+    least, most = (
+        sum(costs[name].fitting(n_train, count) + costs[name].answer_s.at(n_test) for name, n_train, n_test in fits)
+        for count in epochs
+    )
+    answers = predict_rows(costs[plan.recipes[0].name].decoder, pilot, _pilot_rows(pilot), protocol.gallery)
+    scoring = _scoring_s(answers, plan, loaded, config, scratch / "scores")
+    largest_fit = max((costs[name].fit_mb.at(n_train) for name, n_train, _ in fits), default=0.0)
+    # The pilot has done a little of all that the run does, so its own peak holds every library and working copy.
+    memory_mb = max(base_mb + largest_fit, highest_resident_mb())
+    fixed = startup_s + scoring + _REPORT_S
+    cost = Cost(_results_mb(plan, trials), memory_mb, (least + fixed, most + fixed))
+    return cost, _assumptions(pilot, trials, costs, epochs, len(fits))
+
+
+def _pilot_trials(trials: Trials, store_folder: Path) -> Trials:
+    """Return trials of the beginnings of a few recordings, enough for every class and some hundred windows."""
+    pieces: list[Recording] = []
+    tables: list[pd.DataFrame] = []
+    wanted = set(trials.classes) if trials.task == "classification" else set()
+    for index in np.random.default_rng(0).permutation(len(trials.recordings)):
+        share = min(1.0, _PIECE_MB / max(megabytes_of(trials.recordings[index]), 1e-9))
+        piece = piece_of(trials.recordings[index], share)
+        rows = _rows_within(trials.table[trials.table["recording"] == index], piece)
+        tables.append(rows.assign(recording=len(pieces)))
+        pieces.append(piece)
+        wanted -= set(rows["label"].astype(str))
+        if not wanted and sum(map(len, tables)) >= _PILOT_WINDOWS:
+            break
+    table = pd.concat(tables, ignore_index=True).assign(rejected="")
+    return replace(trials, recordings=pieces, table=table, store_folder=store_folder, _stores={})
+
+
+def _rows_within(table: pd.DataFrame, piece: Recording) -> pd.DataFrame:
+    """Return the windows of a recording that lie within its piece."""
+    if piece.continuous:
+        return table[table["stop_s"] <= piece.duration_s]
+    return table[table["event"] < len(piece.events)]
+
+
+def _pilot_rows(pilot: Trials) -> np.ndarray:
+    """Return rows spread over the pilot, so that every class is among them."""
+    order = np.random.default_rng(0).permutation(len(pilot.table))
+    return np.sort(order[:_PILOT_WINDOWS])
+
+
+def _recipe_cost(recipe: Recipe, pilot: Trials, protocol: Protocol) -> _RecipeCost:
+    rows = _pilot_rows(pilot)
+    small = np.sort(np.random.default_rng(0).permutation(rows)[: max(len(rows) // 2, 2)])
+    is_network = not recipe.is_closed_form
+    times, peaks = [], []
+    for chosen in (small, rows):
+        work = _Fitting(recipe, pilot, chosen, _epochs_only(protocol.settings, 1))
+        with watched_memory() as highest:
+            once = timed(work, repeats=2)
+        if is_network:
+            thrice = timed(_Fitting(recipe, pilot, chosen, _epochs_only(protocol.settings, 3)))
+            times.append(max(thrice - once, 0.0) / 2)
+            overhead = max(once - times[-1], 0.0)
+        else:
+            times.append(once)
+            overhead = 0.0
+        peaks.append(highest[0])
+    sizes = [len(small), len(rows)]
+    fit_s = Growth(overhead, times[-1] / sizes[-1]) if is_network else Growth.through(sizes, times)
+    decoder = work.fitted()
+    answering = [timed(_Answering(decoder, pilot, chosen, protocol), repeats=2) for chosen in (small, rows)]
+    return _RecipeCost(fit_s, Growth.through(sizes, answering), Growth.through(sizes, peaks), is_network, decoder)
+
+
+class _Fitting:
+    """Fits a recipe on some rows."""
+
+    def __init__(self, recipe: Recipe, trials: Trials, rows: np.ndarray, settings: FitSettings) -> None:
+        self.recipe, self.trials, self.rows, self.settings = recipe, trials, rows, settings
+        self.results: list[BrainDecoder] = []
+
+    def __call__(self) -> None:
+        nothing = np.zeros(0, dtype=int)
+        fit = fit_decoder(self.recipe, self.trials, self.rows, validation=nothing, settings=self.settings)
+        self.results.append(fit.decoder)
+
+    def fitted(self) -> BrainDecoder:
+        """Return the last decoder."""
+        return self.results[-1]
+
+
+class _Answering:
+    """Predicts some rows."""
+
+    def __init__(self, decoder: BrainDecoder, trials: Trials, rows: np.ndarray, protocol: Protocol) -> None:
+        self.decoder, self.trials, self.rows, self.protocol = decoder, trials, rows, protocol
+
+    def __call__(self) -> None:
+        predict_rows(self.decoder, self.trials, self.rows, self.protocol.gallery)
+
+
+def _epochs_only(settings: FitSettings, epochs: int) -> FitSettings:
+    trainer = {**settings.trainer, "max_epochs": epochs, "logger_folder": None}
+    return replace(settings, trainer=trainer, state_folder=None)
+
+
+def _epochs(settings: FitSettings) -> tuple[int, int]:
+    """Return the fewest and the most epochs that early stopping leaves."""
+    most = int(settings.trainer.get("max_epochs", 100))
+    return min(int(settings.trainer.get("patience", 15)) + 1, most), most
+
+
+def _fits(plan: Plan, trials: Trials, protocol: Protocol) -> list[tuple[str, int, int]]:
+    """Return (recipe, training windows, windows answered) of every fit of a run, the last one included."""
+    found: list[tuple[str, int, int]] = []
+    folds = protocol.split.folds(trials.table)
+    for fold in folds:
+        found += _selection_fits(plan, trials, fold.train, protocol)
+        found += [(recipe.name, len(fold.train), len(fold.test)) for recipe in plan.recipes]
+    if isinstance(protocol.split, OfficialSplit | ScoreOnly):
+        return found
+    everything = np.arange(len(trials.table))
+    final = plan.candidates[0].name
+    return [*found, *_selection_fits(plan, trials, everything, protocol), (final, len(everything), 0)]
+
+
+def _selection_fits(plan: Plan, trials: Trials, rows: np.ndarray, protocol: Protocol) -> list[tuple[str, int, int]]:
+    if len(plan.candidates) == 1:
+        return []
+    level = next((level for level in protocol.split.forbids if level in ("subject", "session", "run")), "run")
+    folds = inner_folds(trials.table, rows, zero_shot=protocol.zero_shot, level=level)
+    return [(recipe.name, len(fold.train), len(fold.test)) for recipe in plan.candidates for fold in folds]
+
+
+def _scoring_s(answers: pd.DataFrame, plan: Plan, loaded: LoadedRun, config: DictConfig, scratch: Path) -> float:
+    """Return the seconds of scores, intervals, permutations and files, from scoring made-up answers."""
+    n_windows = len(loaded.trials.table)
+    sizes = [min(n_windows, size) for size in _SCORED_WINDOWS]
+    seconds = [timed(_Scoring(answers, size, plan, loaded, config, scratch)) for size in sizes]
+    return Growth.through(sizes, seconds).at(n_windows) if sizes[1] > sizes[0] else seconds[1]
+
+
+class _Scoring:
+    """Scores the answers of a pilot, repeated until there are as many as the run will have."""
+
+    def __init__(
+        self, answers: pd.DataFrame, n_windows: int, plan: Plan, loaded: LoadedRun, config: DictConfig, folder: Path
+    ) -> None:
+        trials = loaded.trials
+        own = answers.iloc[np.arange(n_windows) % len(answers)].reset_index(drop=True)
+        if trials.task != "retrieval":
+            where = trials.table.iloc[:n_windows].reset_index(drop=True)
+            own = own.assign(**{name: where[name] for name in ("subject", "session", "run", "recording", "event")})
+        names = dict.fromkeys([plan.name, *(recipe.name for recipe in plan.recipes)])
+        frames = [own.assign(decoder=name, fold="all", split="test") for name in names]
+        self.config, self.folder = config, folder
+        self.run = RunResult(
+            command="train",
+            decoder=plan.name,
+            protocol="pilot",
+            task=trials.task,
+            predictions=pd.concat(frames, ignore_index=True),
+            folds=[],
+            curves=[],
+            datasets=loaded.datasets,
+            exclusions=[],
+            rejection=None,
+            evoked=None,
+            receipt={},
+            selected=plan.name,
+            seed=0,
+            classes=trials.classes if trials.task == "classification" else (),
+        )
+
+    def __call__(self) -> None:
+        write_results(self.run, self.config, self.folder)
+
+
+def _results_mb(plan: Plan, trials: Trials) -> float:
+    """Return the size of the run folder: mostly the predictions, some bytes a value after compression."""
+    columns = 30 + (len(trials.classes) if trials.task == "classification" else 0)
+    return 1.0 + (len(plan.recipes) + 1) * len(trials.table) * columns * 2 / 2**20
+
+
+def _assumptions(
+    pilot: Trials, trials: Trials, costs: Mapping[str, _RecipeCost], epochs: tuple[int, int], n_fits: int
+) -> list[str]:
+    said = [
+        f"{n_fits} fits, extrapolated from {min(len(pilot.table), _PILOT_WINDOWS)} windows of {len(trials.table)}, "
+        "with the processes and the load this machine has now."
+    ]
+    networks = [name for name, cost in costs.items() if cost.is_network]
+    if networks:
+        said.append(
+            f"{', '.join(networks)}: between {epochs[0]} and {epochs[1]} epochs a fit; where training stops early is "
+            "not known beforehand."
+        )
+    return said
