@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from brain_decode.datasets.base import Dataset, Facts, choose_recordings, datase
 from brain_decode.datasets.electrodes import apply_electrodes
 from brain_decode.datasets.formats import RAW_EXTENSIONS, open_raw
 from brain_decode.datasets.raw_files import ChannelSettings, apply_settings, recording_files, set_types
+from brain_decode.signals.joining import join_recordings
 from brain_decode.signals.mne_conversion import annotation_events, recording_from_raw
 from brain_decode.signals.recording import Entities, Recording
 
@@ -60,7 +62,8 @@ class BidsDataset(Dataset):
     Args:
         root: The BIDS folder, or the folder that holds it.
         name: Name of the entry.
-        datatype: "eeg", "meg" or "ieeg"; None takes the one the folder holds.
+        datatype: "eeg", "meg" or "ieeg"; a list joins recordings that two systems made at the same time; None takes the
+            one kind the folder holds.
         tasks, subjects, sessions, runs: Labels to keep, without their prefix; None keeps all.
         acquisition: Label to keep where a run was stored in several forms.
         channel_names, channel_types, montage: See `ChannelSettings`.
@@ -72,7 +75,7 @@ class BidsDataset(Dataset):
         root: str | Path,
         *,
         name: str = "bids",
-        datatype: str | None = None,
+        datatype: str | Sequence[str] | None = None,
         tasks: Sequence[str] | None = None,
         subjects: Sequence[str] | None = None,
         sessions: Sequence[str] | None = None,
@@ -84,18 +87,28 @@ class BidsDataset(Dataset):
         facts: Facts | Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(root, name=name, facts=facts)
-        if datatype not in (None, *_DATATYPES):
-            raise unknown_option("datatype", str(datatype), _DATATYPES)
-        self.datatype = datatype
+        self.datatypes = () if datatype is None else (datatype,) if isinstance(datatype, str) else tuple(datatype)
+        for kind in self.datatypes:
+            if kind not in _DATATYPES:
+                raise unknown_option("datatype", kind, _DATATYPES)
         self.wanted = {"subject": subjects, "session": sessions, "task": tasks, "run": runs}
         self.acquisition = acquisition
         self.channels = ChannelSettings(channel_names, dict(channel_types or {}), montage)
 
     def recordings(self) -> list[Recording]:
-        folder = dataset_folder(self.root, f"sub-*/**/*_{self.datatype or '*eg'}.*", self.name)
-        found = _recording_paths(folder, self.datatype or _datatype_in(folder), self.acquisition)
-        chosen = choose_recordings(found, self.wanted, name=self.name)
-        return [self._open(folder, entities, chosen[entities]) for entities in sorted(chosen)]
+        wanted = self.datatypes[0] if len(self.datatypes) == 1 else "*eg"
+        folder = dataset_folder(self.root, f"sub-*/**/*_{wanted}.*", self.name)
+        kinds = self.datatypes or (_datatype_in(folder),)
+        of_kind = [self._of_kind(folder, kind) for kind in kinds]
+        for kind, found in zip(kinds[1:], of_kind[1:], strict=True):
+            if set(found) != set(of_kind[0]):
+                differing = sorted(entities.label for entities in set(found) ^ set(of_kind[0]))
+                raise DataError(f"{folder}: {kinds[0]} and {kind} are joined run by run; one lacks {differing}.")
+        return [reduce(join_recordings, (found[entities] for found in of_kind)) for entities in sorted(of_kind[0])]
+
+    def _of_kind(self, folder: Path, kind: str) -> dict[Entities, Recording]:
+        chosen = choose_recordings(_recording_paths(folder, kind, self.acquisition), self.wanted, name=self.name)
+        return {entities: self._open(folder, entities, path) for entities, path in chosen.items()}
 
     def _open(self, folder: Path, entities: Entities, path: Path) -> Recording:
         raw = open_raw(path)

@@ -58,7 +58,7 @@ def _rate(seconds: np.ndarray, path: Path) -> float:
     jitter = float(np.abs(steps - np.median(steps)).mean() / np.median(steps))
     if jitter > _LARGEST_JITTER:
         raise DataError(
-            f"{path.name}: the intervals between its time stamps vary by {jitter:.0%} on average, so it has no sampling "
-            "rate. Export it at a constant interval."
+            f"{path.name}: the intervals between its time stamps vary by {jitter:.0%} on average, so it has no "
+            "sampling rate. Export it at a constant interval."
         )
     return float(round(1.0 / np.mean(steps), 3))

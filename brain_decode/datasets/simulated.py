@@ -26,7 +26,7 @@ class SimulatedThings(BidsDataset):
             never read its files.
         study: See `StudySettings`.
         name: Name of the entry.
-        datatype: "eeg" or "meg", where the study has both.
+        datatype: "eeg" or "meg", or both as [eeg, meg], where the study has both; the first of the two where None.
         tasks, subjects, sessions, runs: Labels to keep.
         facts: What each recording must agree with.
 
@@ -40,7 +40,7 @@ class SimulatedThings(BidsDataset):
         *,
         study: Mapping[str, Any] | None = None,
         name: str = "simulated_things",
-        datatype: str | None = None,
+        datatype: str | Sequence[str] | None = None,
         tasks: Sequence[str] | None = None,
         subjects: Sequence[str] | None = None,
         sessions: Sequence[str] | None = None,
@@ -49,9 +49,10 @@ class SimulatedThings(BidsDataset):
     ) -> None:
         self.settings = StudySettings.from_config(study or {})
         kinds = SENSOR_KINDS[self.settings.sensors]
-        chosen = datatype or kinds[0]
-        if chosen not in kinds:
-            raise ConfigError(f"The simulated study has {' and '.join(kinds)}, not {chosen}. Set study.sensors=both.")
+        chosen = (datatype,) if isinstance(datatype, str) else tuple(datatype or kinds[:1])
+        for kind in chosen:
+            if kind not in kinds:
+                raise ConfigError(f"The simulated study has {' and '.join(kinds)}, not {kind}. Set study.sensors=both.")
         super().__init__(
             Path(root).expanduser() / self.settings.hash,
             name=name,
@@ -60,7 +61,7 @@ class SimulatedThings(BidsDataset):
             subjects=subjects,
             sessions=sessions,
             runs=runs,
-            montage=f"biosemi{self.settings.n_electrodes}" if chosen == "eeg" else None,
+            montage=f"biosemi{self.settings.n_electrodes}" if "eeg" in chosen else None,
             facts=facts,
         )
 
@@ -70,11 +71,11 @@ class SimulatedThings(BidsDataset):
         return super().recordings()
 
     def oracle(self) -> dict[str, float] | None:
-        """Return top-1 and top-5 of a decoder that knows how the signal was made; None for a part of the study.
+        """Return top-1 and top-5 of a decoder that knows how the signal was made; None for a part of it or two systems.
 
         It finds the exact picture among all test pictures from the average of all showings.
         """
-        if any(labels is not None for labels in self.wanted.values()):
+        if len(self.datatypes) != 1 or any(labels is not None for labels in self.wanted.values()):
             return None
-        scores = json.loads((self.root / ORACLE_FILE).read_text(encoding="utf-8"))[self.datatype]
+        scores = json.loads((self.root / ORACLE_FILE).read_text(encoding="utf-8"))[self.datatypes[0]]
         return {name: float(scores[name]) for name in ("top1", "top5")}

@@ -46,10 +46,7 @@ def read_xdf(path: Path) -> Any:
 
 
 def _signal_stream(streams: Sequence[Mapping[str, Any]], path: Path) -> Mapping[str, Any]:
-    described = [
-        f"'{_text(stream['info'], 'name')}' of type {_text(stream['info'], 'type')}, {len(stream['time_series'])} values"
-        for stream in streams
-    ]
+    described = [f"'{_text(s['info'], 'name')}' of type {_text(s['info'], 'type')}" for s in streams]
     fitting = [
         stream
         for stream in streams

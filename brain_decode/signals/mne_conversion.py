@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import mne
@@ -25,6 +25,7 @@ __all__ = [
     "recording_to_epochs",
     "recording_to_raw",
     "sensors_from_info",
+    "sensors_in_head_frame",
 ]
 
 _FRAMES = {
@@ -99,6 +100,25 @@ def sensors_from_info(info: Any) -> Sensors:
         tuple(int(channel["coil_type"]) for channel in info["chs"]),
         _FRAME_NAMES.get(present[0], "unknown"),
     )
+
+
+def sensors_in_head_frame(sensors: Sensors, info: Any) -> Sensors:
+    """Return sensors with their positions in the head frame; those that are there already are returned as they are.
+
+    Args:
+        sensors: In the head or the device frame.
+        info: MNE `Info` with `dev_head_t`.
+
+    Raises:
+        DataError: Another frame, or no transform.
+    """
+    if sensors.coordinate_frame == "head":
+        return sensors
+    frame = _FRAMES.get(sensors.coordinate_frame, _FRAMES["unknown"])
+    transform = None if info is None else info["dev_head_t"]
+    frames = np.full(len(sensors), frame)
+    moved = _to_head(sensors.locations, frames, transform, sorted({frame, _FRAMES["head"]}))
+    return replace(sensors, locations=moved, coordinate_frame="head")
 
 
 def _to_head(locations: np.ndarray, frames: np.ndarray, transform: Any, present: list[int]) -> np.ndarray:

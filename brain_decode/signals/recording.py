@@ -186,8 +186,8 @@ class Recording:
     def _unreadable(self, error: Exception) -> DataError:
         files = ", ".join(str(path) for path in self.files) or "its file"
         return DataError(
-            f"{self.label} can no longer be read ({error}): it is damaged, cut off, or its drive is gone. Check {files} "
-            "and repeat the command; what is prepared stays."
+            f"{self.label} can no longer be read ({error}): it is damaged, cut off, or its drive is gone. Check "
+            f"{files} and repeat the command; what is prepared stays."
         )
 
     def with_events(self, events: pd.DataFrame) -> Recording:
