@@ -1,4 +1,4 @@
-"""Check the installation, a dataset against its facts, and what preparing and training will cost."""
+"""Check the installation, a recording against a decoder, or a dataset and what training on it will cost."""
 
 from __future__ import annotations
 
@@ -24,6 +24,11 @@ def run(config: DictConfig, folder: Path) -> int:
     Raises:
         ConfigError: A package the core needs is absent or of another version.
     """
+    if config.get("checkpoint") or config.get("input"):
+        from brain_decode.cli.recording_check import check_recording
+
+        check_recording(config)
+        return 0
     if config.get("datasets"):
         return _check_dataset(config)
     _check_installation()

@@ -19,7 +19,10 @@ def run(config: DictConfig, folder: Path) -> None:
     from brain_decode.inference.recordings import embeddings_of
 
     embedding, onset_s = embeddings_of(
-        str(config.checkpoint), Path(config.input), config.events and Path(config.events)
+        str(config.checkpoint),
+        Path(config.input),
+        config.events and Path(config.events),
+        input_unit=config.get("input_unit"),
     )
     buffer = io.BytesIO()
     np.savez(buffer, embedding=embedding, onset_s=onset_s)

@@ -11,7 +11,9 @@ import numpy as np
 import torch
 
 from brain_decode.core.errors import ConfigError, SpecMismatch
-from brain_decode.decoder.input_windows import windows_of
+from brain_decode.decoder.input_windows import as_recording, windows_of
+from brain_decode.decoder.passport import Passport
+from brain_decode.decoder.passport_checks import passport_of
 from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.heads.base import Head
 from brain_decode.preprocessing.base import Preprocessing
@@ -36,6 +38,9 @@ class InputSpec:
         stop_s: End of the window (exclusive) relative to the event.
         target_column: Event column the classes came from.
         classes: Class label to the event values it stands for.
+        reference: Reference of the training recordings, where their files state it.
+        line_frequency_hz: Mains frequency where they were made, likewise.
+        amplitudes: Typical amplitude of each sensor type before any step, in SI units; empty where it is not known.
     """
 
     sensors: Space
@@ -44,6 +49,9 @@ class InputSpec:
     stop_s: float
     target_column: str = "trial_type"
     classes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    reference: str | None = None
+    line_frequency_hz: float | None = None
+    amplitudes: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain Python values."""
@@ -54,6 +62,9 @@ class InputSpec:
             "stop_s": self.stop_s,
             "target_column": self.target_column,
             "classes": {name: list(values) for name, values in self.classes.items()},
+            "reference": self.reference,
+            "line_frequency_hz": self.line_frequency_hz,
+            "amplitudes": dict(self.amplitudes),
         }
 
     @classmethod
@@ -98,39 +109,75 @@ class BrainDecoder:
         """Content hashes of the recordings the decoder has seen."""
         return tuple(self.provenance.get("fitted_on", ()))
 
-    def embed(self, recording: Any) -> np.ndarray:
+    @property
+    def name(self) -> str:
+        """What the decoder is called in texts."""
+        return str(self.provenance.get("name") or f"a decoder with encoder {self.encoder.architecture}")
+
+    def passport(self, recording: Any, *, input_unit: str | None = None) -> Passport:
+        """Return what would be done with a recording and whether it is accepted; nothing is changed or decided.
+
+        Args:
+            recording: MNE Raw or Epochs, or a Recording.
+            input_unit: What the numbers really are in ("uV", "mV", "fT", …) where the file is labelled wrongly.
+
+        Raises:
+            DataError: Not a recording.
+            SpecMismatch: It holds voxels and the decoder reads sensors.
+            ConfigError: An unknown `input_unit`.
+        """
+        opened = as_recording(recording, self.input_spec.sensors)
+        return passport_of(opened, self.preprocessing, self.input_spec, decoder=self.name, input_unit=input_unit)
+
+    def windows(self, recording: Any, *, input_unit: str | None = None) -> Windows:
+        """Return the windows of a recording after the signal steps, treated as its passport says.
+
+        Channels that are spelled otherwise, lie within 10 mm or can be estimated from their neighbours, and another
+        sampling rate, are adapted and logged as a warning. A wrong unit is never repaired unasked: say `input_unit`.
+
+        Raises:
+            SpecMismatch: What its passport refuses.
+        """
+        return windows_of(recording, self.preprocessing, self.input_spec, decoder=self.name, input_unit=input_unit)
+
+    def embed(self, recording: Any, *, input_unit: str | None = None) -> np.ndarray:
         """Return (n_windows, dim) embeddings of an MNE Raw or Epochs, or a Recording; the input is not changed.
+
+        Args:
+            recording: What `windows` takes; it is treated as `passport` says.
+            input_unit: What the numbers really are in, where the file is labelled wrongly.
 
         Raises:
             SpecMismatch: The recording lacks what the decoder needs.
         """
-        return self.embed_windows(windows_of(recording, self.preprocessing, self.input_spec))
+        return self.embed_windows(self.windows(recording, input_unit=input_unit))
 
-    def decide(self, recording: Any) -> np.ndarray:
+    def decide(self, recording: Any, *, input_unit: str | None = None) -> np.ndarray:
         """Return the head's answers: probabilities, values or retrieval vectors, (n_windows, n_outputs)."""
-        return self.answer_windows(windows_of(recording, self.preprocessing, self.input_spec))
+        return self.answer_windows(self.windows(recording, input_unit=input_unit))
 
-    def predict(self, recording: Any) -> np.ndarray:
+    def predict(self, recording: Any, *, input_unit: str | None = None) -> np.ndarray:
         """Return the most probable class of each window, or the values of a regression."""
-        answers = self.decide(recording)
+        answers = self.decide(recording, input_unit=input_unit)
         return self.classes_[answers.argmax(axis=1)] if self.target_spec.task == "classification" else answers
 
-    def predict_proba(self, recording: Any) -> np.ndarray:
+    def predict_proba(self, recording: Any, *, input_unit: str | None = None) -> np.ndarray:
         """Return (n_windows, classes) probabilities.
 
         Raises:
             ConfigError: The decoder is not a classifier.
         """
         self._require_task("classification", "predict_proba")
-        return self.decide(recording)
+        return self.decide(recording, input_unit=input_unit)
 
-    def retrieve(self, recording: Any, gallery: np.ndarray, k: int = 5) -> np.ndarray:
+    def retrieve(self, recording: Any, gallery: np.ndarray, k: int = 5, *, input_unit: str | None = None) -> np.ndarray:
         """Return the (n_windows, k) gallery rows most similar (cosine) to each window, best first.
 
         Args:
             recording: MNE Raw or Epochs, or a Recording.
             gallery: (n_items, dim) stimulus features.
             k: Items per window.
+            input_unit: What the recording's numbers really are in, where the file is labelled wrongly.
 
         Raises:
             ConfigError: The decoder does not retrieve, the gallery has another dimension, or fewer than `k` items.
@@ -140,7 +187,7 @@ class BrainDecoder:
             raise ConfigError(
                 f"A gallery is (items, {self.target_spec.dim}) with at least k={k} items; got shape {gallery.shape}."
             )
-        answers = self.decide(recording)
+        answers = self.decide(recording, input_unit=input_unit)
         similarity = _unit(answers) @ _unit(np.asarray(gallery, dtype=float)).T
         return np.argsort(-similarity, axis=1, kind="stable")[:, :k]
 

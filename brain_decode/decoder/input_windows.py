@@ -7,23 +7,30 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from brain_decode.core.errors import DataError, SpecMismatch
-from brain_decode.decoder.input_volumes import pick_voxels, recording_of_image, require_same_interval
+from brain_decode.core.errors import DataError
+from brain_decode.decoder.adaptation import adapted_recording
+from brain_decode.decoder.input_volumes import recording_of_image
+from brain_decode.decoder.passport_checks import passport_of
 from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.signals.recording import Entities, Recording
-from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.space import Space
-from brain_decode.signals.voxels import Voxels
 from brain_decode.signals.windows import Windows
 
 if TYPE_CHECKING:
     from brain_decode.decoder.brain_decoder import InputSpec
 
-__all__ = ["windows_of"]
+__all__ = ["as_recording", "windows_of"]
 
 
-def windows_of(recording: Any, preprocessing: Preprocessing, expected: InputSpec) -> Windows:
-    """Return the windows of a recording after the stateless steps.
+def windows_of(
+    recording: Any,
+    preprocessing: Preprocessing,
+    expected: InputSpec,
+    *,
+    decoder: str = "the decoder",
+    input_unit: str | None = None,
+) -> Windows:
+    """Return the windows of a recording after the stateless steps, treated exactly as its passport says.
 
     Continuous recordings are cut around the events that name a class (all events where none does), or into windows
     that follow each other where there are no events. Cut trials are taken as they are.
@@ -32,26 +39,35 @@ def windows_of(recording: Any, preprocessing: Preprocessing, expected: InputSpec
         recording: `mne.io.Raw`, `mne.Epochs`, an open 4D nibabel image or `Recording`; not changed.
         preprocessing: The decoder's steps; only the stateless ones run here.
         expected: Channels, rate and window the decoder was trained with.
+        decoder: Name of the decoder for messages.
+        input_unit: What the numbers really are in, where the file is labelled wrongly.
 
     Raises:
-        SpecMismatch: Channels or voxels are missing, the rate differs, or trials were cut before a filter that the
-            decoder needs.
-        DataError: Not a recording, or one without a single whole window.
+        SpecMismatch: Everything the passport refuses.
+        DataError: A recording without a single whole window.
     """
-    opened = _as_recording(recording, expected)
-    picked, sensors = _pick(opened, expected.sensors)
-    if isinstance(sensors, Voxels):
-        require_same_interval(opened, expected.rate_hz, [step.name for step in preprocessing.signal_steps])
-    if opened.continuous:
-        signal = Continuous.of_recording(opened, opened.read()[picked], sensors)
-        return _cut(preprocessing.apply_signal(signal), opened, expected)
-    _require_filtered(opened, preprocessing)
-    trials = opened.read_trials(np.arange(len(opened.events)))[:, picked]
-    whole = Windows(trials.astype(np.float32), opened.rate_hz, opened.start_s, sensors, _tabled(opened.events, opened))
+    opened = as_recording(recording, expected.sensors)
+    passport = passport_of(opened, preprocessing, expected, decoder=decoder, input_unit=input_unit)
+    adapted = adapted_recording(opened, expected.sensors, passport)
+    if adapted.continuous:
+        signal = Continuous.of_recording(adapted, adapted.read(), adapted.space)
+        return _cut(preprocessing.apply_signal(signal), adapted, expected)
+    trials = adapted.read_trials(np.arange(len(adapted.events))).astype(np.float32)
+    whole = Windows(trials, adapted.rate_hz, adapted.start_s, adapted.space, _tabled(adapted.events, adapted))
     return _cropped(whole, expected)
 
 
-def _as_recording(given: Any, expected: InputSpec) -> Recording:
+def as_recording(given: Any, wanted: Space) -> Recording:
+    """Return what a user holds as a `Recording`, read where it lies.
+
+    Args:
+        given: `mne.io.Raw`, `mne.Epochs`, an open 4D nibabel image or `Recording`.
+        wanted: The decoder's sensors or voxels; an image is read at its voxels.
+
+    Raises:
+        DataError: Something else.
+        SpecMismatch: An image for a decoder of sensors.
+    """
     if isinstance(given, Recording):
         return given
     import mne
@@ -64,48 +80,10 @@ def _as_recording(given: Any, expected: InputSpec) -> Recording:
     if isinstance(given, mne.BaseEpochs):
         return recording_from_epochs(given, entities=Entities("unknown"))
     if is_image(given):
-        return recording_of_image(given, expected.sensors)
+        return recording_of_image(given, wanted)
     raise DataError(
         f"A decoder reads mne.io.Raw, mne.Epochs, a nibabel image or Recording; got {type(given).__name__}."
     )
-
-
-def _pick(recording: Recording, wanted: Space) -> tuple[np.ndarray, Space]:
-    return pick_voxels(recording, wanted) if isinstance(wanted, Voxels) else _pick_by_name(recording, wanted)
-
-
-def _pick_by_name(recording: Recording, wanted: Sensors) -> tuple[np.ndarray, Sensors]:
-    if not isinstance(recording.space, Sensors):
-        raise SpecMismatch(f"{recording.label} holds voxels; this decoder reads sensors {list(wanted.names)}.")
-    missing = [name for name in wanted.names if name not in recording.space.names]
-    if missing:
-        raise SpecMismatch(
-            f"The decoder needs the channels {list(wanted.names)}; '{recording.label}' lacks {missing} and has "
-            f"{list(recording.space.names)}. Rename the channels, or train on the ones both have."
-        )
-    picked = recording.space.indices(wanted.names)
-    return picked, recording.space.pick(picked)
-
-
-def _require_filtered(recording: Recording, preprocessing: Preprocessing) -> None:
-    """Cut trials cannot be filtered; accept them only when their header shows that it was done before."""
-    header = recording.header
-    for step in preprocessing.signal_steps:
-        settings = step.settings()
-        low, high = settings.get("low_hz"), settings.get("high_hz")
-        is_done = (
-            step.name == "bandpass"
-            and header is not None
-            and (low is None or header["highpass"] >= 0.5 * low)
-            and (high is None or header["lowpass"] <= 1.5 * high)
-        )
-        if step.name == "pick" or is_done:
-            continue
-        remedy = f"raw.filter({low}, {high}) before cutting" if step.name == "bandpass" else "the continuous recording"
-        raise SpecMismatch(
-            f"The decoder applies '{step.name}' {settings} to the continuous recording, which cannot be done on cut "
-            f"trials. Pass the mne.io.Raw, or use {remedy}."
-        )
 
 
 def _cut(signal: Continuous, recording: Recording, expected: InputSpec) -> Windows:
@@ -142,18 +120,8 @@ def _tabled(events: pd.DataFrame, recording: Recording) -> pd.DataFrame:
 
 
 def _cropped(windows: Windows, expected: InputSpec) -> Windows:
-    if abs(windows.rate_hz - expected.rate_hz) > 1e-6:
-        raise SpecMismatch(
-            f"The decoder was trained at {expected.rate_hz:g} Hz; the trials have {windows.rate_hz:g} Hz. "
-            "Resample them before."
-        )
     first = round((expected.start_s - windows.start_s) * windows.rate_hz)
     length = round((expected.stop_s - expected.start_s) * windows.rate_hz)
-    if first < 0 or first + length > windows.data.shape[2]:
-        raise SpecMismatch(
-            f"The decoder needs {expected.start_s:g} to {expected.stop_s:g} s around each event; the trials hold "
-            f"{windows.start_s:g} to {windows.start_s + windows.data.shape[2] / windows.rate_hz:g} s."
-        )
     return Windows(
         windows.data[:, :, first : first + length], windows.rate_hz, expected.start_s, windows.space, windows.table
     )

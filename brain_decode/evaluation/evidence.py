@@ -12,12 +12,12 @@ from sklearn.metrics import confusion_matrix
 from brain_decode.core.errors import DataError
 from brain_decode.datasets.splits import unit_codes
 from brain_decode.evaluation import calibration
-from brain_decode.evaluation.predictions import probability_columns, require_predictions
+from brain_decode.evaluation.predictions import require_predictions
 from brain_decode.evaluation.retrieval import k_way_probability
 from brain_decode.evaluation.scoring import score_classification, score_regression, score_retrieval
 from brain_decode.evaluation.statistics import bootstrap_weights, clusters_of, interval, weighted_mean
 from brain_decode.evaluation.volume_evidence import separability, strongest_voxels
-from brain_decode.signals.spec import Task
+from brain_decode.signals.spec import Task, probability_columns
 from brain_decode.signals.voxels import Voxels
 from brain_decode.signals.windows import Windows
 

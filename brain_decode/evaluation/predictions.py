@@ -13,16 +13,10 @@ from brain_decode.core.files import make_folder, place_beside, storage_error
 
 __all__ = [
     "dimension_columns",
-    "probability_columns",
     "read_predictions",
     "require_predictions",
     "write_predictions",
 ]
-
-
-def probability_columns(classes: Sequence[str]) -> list[str]:
-    """Return the names of the probability columns, in the order of the classes."""
-    return [f"probability_{name}" for name in classes]
 
 
 def dimension_columns(frame: pd.DataFrame, name: str) -> list[str]:

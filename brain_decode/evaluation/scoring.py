@@ -14,7 +14,7 @@ from scipy.stats import rankdata
 from brain_decode.core.errors import DataError, unknown_option
 from brain_decode.datasets.splits import unit_codes
 from brain_decode.evaluation import calibration, metrics
-from brain_decode.evaluation.predictions import dimension_columns, probability_columns, require_predictions
+from brain_decode.evaluation.predictions import dimension_columns, require_predictions
 from brain_decode.evaluation.retrieval import all_ranks, k_way_probability
 from brain_decode.evaluation.statistics import (
     Clusters,
@@ -28,6 +28,7 @@ from brain_decode.evaluation.statistics import (
     weighted_auc,
     weighted_mean,
 )
+from brain_decode.signals.spec import probability_columns
 
 __all__ = ["K_WAY", "Score", "compare_decoders", "score_classification", "score_regression", "score_retrieval"]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +11,10 @@ from brain_decode.core.errors import DataError
 from brain_decode.datasets.bids import read_events
 from brain_decode.datasets.formats import open_recording
 from brain_decode.decoder.brain_decoder import BrainDecoder
-from brain_decode.decoder.input_windows import windows_of
 from brain_decode.inference.volumes import is_image_file, read_image
 from brain_decode.signals.nibabel_conversion import open_run_image
 from brain_decode.signals.recording import Entities, Recording
+from brain_decode.signals.spec import probability_columns
 
 __all__ = ["embeddings_of", "predictions_table", "read_for", "read_recording"]
 
@@ -49,31 +48,41 @@ def read_for(decoder: BrainDecoder, path: Path, events: Path | None = None) -> R
     return recording if events is None else recording.with_events(read_events(events))
 
 
-def predictions_table(checkpoint: str, path: Path, events: Path | None = None) -> pd.DataFrame:
+def predictions_table(
+    checkpoint: str, path: Path, events: Path | None = None, *, input_unit: str | None = None
+) -> pd.DataFrame:
     """Return one row per window: when it was, the answer, and the probability of each class.
+
+    Args:
+        checkpoint: Folder or Hub id of a decoder.
+        path: Recording file.
+        events: Table of events that replaces the recording's own.
+        input_unit: What the numbers of the file really are in, where it is labelled wrongly.
 
     Raises:
         SpecMismatch: The recording lacks what the decoder needs.
         DataError: The file cannot be read.
     """
     decoder = BrainDecoder.from_pretrained(checkpoint)
-    windows = windows_of(read_for(decoder, path, events), decoder.preprocessing, decoder.input_spec)
+    windows = decoder.windows(read_for(decoder, path, events), input_unit=input_unit)
     answers = decoder.answer_windows(windows)
     kept = [name for name in ("onset_s", "trial_type") if name in windows.table]
     table = windows.table[kept].reset_index(drop=True)
     return pd.concat([table, _answer_columns(decoder, answers)], axis=1)
 
 
-def embeddings_of(checkpoint: str, path: Path, events: Path | None = None) -> tuple[np.ndarray, np.ndarray]:
+def embeddings_of(
+    checkpoint: str, path: Path, events: Path | None = None, *, input_unit: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (n_windows, dim) embeddings and the (n_windows,) onset of each window in seconds."""
     decoder = BrainDecoder.from_pretrained(checkpoint)
-    windows = windows_of(read_for(decoder, path, events), decoder.preprocessing, decoder.input_spec)
+    windows = decoder.windows(read_for(decoder, path, events), input_unit=input_unit)
     return decoder.embed_windows(windows), windows.table["onset_s"].to_numpy(float)
 
 
 def _answer_columns(decoder: BrainDecoder, answers: np.ndarray) -> pd.DataFrame:
     if decoder.target_spec.task != "classification":
         return pd.DataFrame(answers, columns=[f"value_{index}" for index in range(answers.shape[1])])
-    columns: dict[str, Any] = {"predicted": decoder.classes_[answers.argmax(axis=1)]}
-    columns |= {f"probability_{label}": answers[:, i] for i, label in enumerate(decoder.target_spec.classes)}
-    return pd.DataFrame(columns)
+    probabilities = pd.DataFrame(answers, columns=probability_columns(decoder.target_spec.classes))
+    probabilities.insert(0, "predicted", decoder.classes_[answers.argmax(axis=1)])
+    return probabilities

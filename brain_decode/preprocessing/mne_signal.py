@@ -23,9 +23,7 @@ def sensors_of(step: str, signal: Continuous) -> Sensors:
         SpecMismatch: It holds voxels.
     """
     if not isinstance(signal.sensors, Sensors):
-        raise SpecMismatch(
-            f"{step} works on sensors; the recording holds voxels. Use preprocessing=fmri."
-        )
+        raise SpecMismatch(f"{step} works on sensors; the recording holds voxels. Use preprocessing=fmri.")
     return signal.sensors
 
 

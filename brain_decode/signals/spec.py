@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from brain_decode.core.errors import ConfigError
 from brain_decode.signals.space import Space, space_from_json
 
-__all__ = ["SignalSpec", "TargetSpec", "Task"]
+__all__ = ["SignalSpec", "TargetSpec", "Task", "probability_columns"]
 
 Task = Literal["classification", "regression", "retrieval"]
+
+
+def probability_columns(classes: Sequence[str]) -> list[str]:
+    """Return the names of the probability columns of every table of answers, in the order of the classes."""
+    return [f"probability_{name}" for name in classes]
 
 
 @dataclass(frozen=True)

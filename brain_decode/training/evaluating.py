@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,14 +11,15 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from brain_decode.core.errors import DataError, LeakageError, SpecMismatch
+from brain_decode.core.errors import DataError, LeakageError
 from brain_decode.decoder.brain_decoder import BrainDecoder
-from brain_decode.decoder.input_volumes import pick_voxels
 from brain_decode.evaluation.evidence import evoked_evidence
-from brain_decode.signals.voxels import Voxels
+from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.signals.recording import Recording
 from brain_decode.training.loading import LoadedRun, load_run
 from brain_decode.training.predicting import gallery_kind, predict_rows
 from brain_decode.training.receipts import receipt_of, split_hash
+from brain_decode.training.recording_passports import accepted_recordings, passport_evidence
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
 
@@ -42,13 +45,14 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         config, decoder.preprocessing, window=(spec.start_s, spec.stop_s), target=_merged_target(config, target)
     )
     trials = loaded.trials
-    _require_channels(decoder, trials)
-    rows = _scored_rows(decoder, loaded)
+    originals = trials.recordings
+    passports, trials.recordings = accepted_recordings(decoder, originals, config.get("input_unit"))
+    hashes = _original_hashes(trials, originals, decoder)
+    rows = _scored_rows(decoder, loaded, hashes)
     _require_known_labels(decoder, trials, rows)
     gallery = gallery_kind(config.get("gallery"))
     name = str(decoder.provenance.get("recipe", decoder.encoder.architecture))
     predictions = predict_rows(decoder, trials, rows, gallery).assign(decoder=name, fold="all", split="test")
-    hashes = trials.content_hashes(decoder.preprocessing)
     receipt = receipt_of(
         "evaluate",
         config=config,
@@ -78,6 +82,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         selected=name,
         seed=int(config.seed),
         classes=decoder.target_spec.classes,
+        passport=passport_evidence(passports, "the decoder"),
     )
     write_results(run, config, folder)
     return folder
@@ -90,23 +95,14 @@ def _merged_target(config: DictConfig, target: dict[str, Any]) -> dict[str, Any]
     return {**target, **kept}
 
 
-def _require_channels(decoder: BrainDecoder, trials: Trials) -> None:
-    wanted = decoder.input_spec.sensors.names
-    for recording in trials.recordings:
-        if isinstance(decoder.input_spec.sensors, Voxels):
-            pick_voxels(recording, decoder.input_spec.sensors)
-            continue
-        if isinstance(recording.space, Voxels):
-            raise SpecMismatch(f"{recording.label} holds voxels; the decoder reads sensors {list(wanted)}.")
-        missing = [name for name in wanted if name not in recording.space.names]
-        if missing:
-            raise SpecMismatch(
-                f"{recording.label} lacks the channels {missing} that the decoder needs; it has "
-                f"{list(recording.space.names)}."
-            )
+def _original_hashes(trials: Trials, originals: list[Recording], decoder: BrainDecoder) -> list[str]:
+    """Return the content hash of each recording as it was recorded: renaming channels makes no new recording."""
+    if all(one is other for one, other in zip(trials.recordings, originals, strict=True)):
+        return trials.content_hashes(decoder.preprocessing)
+    return replace(trials, recordings=originals, _stores={}).content_hashes(Preprocessing())
 
 
-def _scored_rows(decoder: BrainDecoder, loaded: LoadedRun) -> np.ndarray:
+def _scored_rows(decoder: BrainDecoder, loaded: LoadedRun, hashes: Sequence[str]) -> np.ndarray:
     """Return the windows to score: none that the decoder was fitted on.
 
     Raises:
@@ -118,10 +114,10 @@ def _scored_rows(decoder: BrainDecoder, loaded: LoadedRun) -> np.ndarray:
     rows = np.flatnonzero(table["partition"] == "test") if official else np.arange(len(table))
     if len(rows) == 0:
         raise DataError("The dataset has no test partition left to score.")
-    hashes = trials.content_hashes(decoder.preprocessing)
     seen = set(decoder.fitted_on)
+    adapted = trials.content_hashes(decoder.preprocessing)
     for index in table["recording"].iloc[rows].unique():
-        if hashes[index] in seen:
+        if hashes[index] in seen or adapted[index] in seen:
             raise LeakageError(
                 f"The decoder was fitted on '{trials.recordings[index].label}' (same content); a score on it means "
                 "nothing. Choose other recordings with datasets.subjects= or paths.data=, or read the "

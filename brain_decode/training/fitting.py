@@ -13,11 +13,15 @@ import torch
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.core.seeding import seed_everything
 from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
+from brain_decode.decoder.passport_checks import amplitude_sample
 from brain_decode.encoders.base import ClosedFormEncoder, Encoder
 from brain_decode.heads.base import ClosedFormHead, Head
 from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.preprocessing.channels import Pick
+from brain_decode.signals.amplitude import typical_amplitudes
 from brain_decode.signals.batch import SignalBatch
+from brain_decode.signals.recording import Recording
+from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.space import Space
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.signals.windows import Windows
@@ -172,7 +176,16 @@ def input_spec_of(trials: Trials, preprocessing: Preprocessing) -> InputSpec:
         stop_s=round(float(first["stop_s"]) - offset, 9),
         target_column=trials.target_column,
         classes=trials.class_values,
+        reference=recording.reference,
+        line_frequency_hz=recording.line_frequency_hz,
+        amplitudes=_amplitudes(recording, sensors),
     )
+
+
+def _amplitudes(recording: Recording, read: Space) -> dict[str, float]:
+    if not isinstance(recording.space, Sensors) or not isinstance(read, Sensors):
+        return {}
+    return typical_amplitudes(amplitude_sample(recording, recording.space.indices(read.names)), read.types)
 
 
 def _require_classes(recipe: Recipe, trials: Trials, rows: np.ndarray) -> None:

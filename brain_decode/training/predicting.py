@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 from brain_decode.core.errors import ConfigError, unknown_option
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.retrieval import REPETITION_COUNTS, Gallery, GalleryKind, ranks_of_truth, similarities
+from brain_decode.signals.spec import probability_columns
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 
 __all__ = ["build_gallery", "gallery_kind", "predict_rows", "selection_score"]
@@ -36,7 +37,7 @@ def predict_rows(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, galler
     if trials.task == "regression":
         return frame.assign(truth=trials.targets(rows)[:, 0], predicted=answers[:, 0])
     classes = np.array(decoder.target_spec.classes)
-    probabilities = {f"probability_{label}": answers[:, column] for column, label in enumerate(classes)}
+    probabilities = dict(zip(probability_columns(decoder.target_spec.classes), answers.T, strict=True))
     return frame.assign(truth=frame["label"].astype(str), predicted=classes[answers.argmax(axis=1)], **probabilities)
 
 
@@ -52,7 +53,7 @@ def selection_score(predictions: pd.DataFrame, trials: Trials) -> float:
         return float(np.corrcoef(predictions["truth"], predictions["predicted"])[0, 1])
     truth, classes = predictions["truth"].to_numpy(), trials.classes
     if len(classes) == 2:
-        return float(roc_auc_score(truth == classes[1], predictions[f"probability_{classes[1]}"]))
+        return float(roc_auc_score(truth == classes[1], predictions[probability_columns(classes)[1]]))
     correct = predictions["predicted"].to_numpy() == truth
     return float(np.mean([correct[truth == label].mean() for label in classes if (truth == label).any()]))
 

@@ -49,6 +49,7 @@ class RunResult:
     seed: int
     classes: tuple[str, ...]
     oracle: Mapping[str, float] | None = None
+    passport: Mapping[str, Any] | None = None
 
 
 def score(predictions: pd.DataFrame, run: RunResult) -> dict[str, Any]:
@@ -140,6 +141,7 @@ def _report_data(run: RunResult) -> dict[str, Any]:
         "rejection": run.rejection,
         "exclusions": list(run.exclusions),
         "oracle": run.oracle,
+        "passport": run.passport,
         "groups": group_evidence(own, run.task, run.classes, seed=run.seed),
     }
     if run.task == "classification":

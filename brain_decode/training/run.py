@@ -24,6 +24,7 @@ from brain_decode.training.loading import LoadedRun, load_run
 from brain_decode.training.predicting import gallery_kind
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
+from brain_decode.training.recording_passports import passport_evidence, passports_against_first
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
 from brain_decode.training.unfinished import describe_run, require_still_there, state_folder, unfinished
@@ -84,6 +85,7 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
         seed=int(config.seed),
         classes=_classes(planned.loaded.trials),
         oracle=_oracle(planned),
+        passport=_passport(planned),
     )
     require_still_there(folder)
     metrics = write_results(run, config, folder)
@@ -143,6 +145,12 @@ def _final_decoder(planned: _Planned, result: CrossValidation) -> tuple[FittedDe
 
 def _classes(trials: Trials) -> tuple[str, ...]:
     return trials.classes if trials.task == "classification" else ()
+
+
+def _passport(planned: _Planned) -> dict[str, Any] | None:
+    """Return how each recording differs from the first, for the report."""
+    preprocessing = planned.plan.recipes[0].build_preprocessing()
+    return passport_evidence(passports_against_first(planned.loaded.trials, preprocessing), "the first recording")
 
 
 def _oracle(planned: _Planned) -> dict[str, float] | None:

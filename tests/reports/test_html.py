@@ -152,6 +152,15 @@ def test_ten_electrodes_with_positions_give_a_head_map(tmp_path: Path) -> None:
     assert "Heads seen from above" in page(write_run(tmp_path))
 
 
+def test_recordings_that_differ_from_the_decoder_say_what_was_done(tmp_path: Path) -> None:
+    cell = {"text": "500 Hz", "state": "will be changed", "action": "resampled to 256 Hz"}
+    rows = [{"recording": "sub-01_run-1", "state": "will be changed", "cells": [cell]}]
+    passport = {"against": "the decoder", "columns": ["sampling rate"], "expected": ["256 Hz"], "rows": rows}
+    text = page(write_run(tmp_path, passport=passport))
+    assert "1 of 1 differ" in text
+    assert '<td class="differs">500 Hz<span class="small">resampled to 256 Hz</span></td>' in text
+
+
 def test_hostile_labels_are_shown_and_never_run(tmp_path: Path) -> None:
     text = page(write_run(tmp_path, label="<script>alert(1)</script>"))
     assert "<script" not in text

@@ -18,7 +18,7 @@ Train = Callable[..., int]
 N_CHANNELS, N_TIMES, RATE_HZ = 4, 50, 100.0
 
 
-def write_dataset(catalogue: Path, data: Path, *, effect: float, n_trials: int = 120, seed: int = 0) -> None:
+def write_dataset(catalogue: Path, data: Path, *, effect: float, unit: str, n_trials: int = 120, seed: int = 0) -> None:
     """Cut trials in an npz file: class `right` has an evoked deflection of `effect` noise deviations on channel c1."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(n_trials) % 2)
@@ -35,7 +35,7 @@ def write_dataset(catalogue: Path, data: Path, *, effect: float, n_trials: int =
             "file": "taps.npz",
             "data": "x",
             "axes": ["trial", "channel", "time"],
-            "unit": "uV",
+            "unit": unit,
             "rate_hz": RATE_HZ,
             "columns": {"hand": "y"},
         },
@@ -53,8 +53,8 @@ def write_dataset(catalogue: Path, data: Path, *, effect: float, n_trials: int =
 def train(tmp_path: Path) -> Train:
     """Run `brain-decode train` on the taps dataset; the run folder is `tmp_path/out` unless told."""
 
-    def run(*words: str, effect: float = 1.5, command: str = "train", seed: int = 0) -> int:
-        write_dataset(tmp_path / "catalogue", tmp_path / "data", effect=effect, seed=seed)
+    def run(*words: str, effect: float = 1.5, command: str = "train", seed: int = 0, unit: str = "uV") -> int:
+        write_dataset(tmp_path / "catalogue", tmp_path / "data", effect=effect, unit=unit, seed=seed)
         common = [
             f"catalogue={tmp_path / 'catalogue'}",
             "datasets=taps",
@@ -174,6 +174,35 @@ def test_evaluate_scores_a_new_recording(train: Train, tmp_path: Path) -> None:
     train()
     assert train(f"checkpoint={tmp_path / 'out'}", f"out={tmp_path / 'scored'}", command="evaluate", seed=1) == 0
     assert metrics_of(tmp_path / "scored")["metrics"]["auc"]["value"] > 0.9
+
+
+def test_evaluate_refuses_a_wrong_unit_until_it_is_said(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train()
+    words = (f"checkpoint={tmp_path / 'out'}", f"out={tmp_path / 'scored'}")
+    assert train(*words, command="evaluate", seed=1, unit="V") == 1
+    assert "say input_unit=uV" in capsys.readouterr().err
+    assert train(*words, "input_unit=uV", command="evaluate", seed=1, unit="V") == 0
+    assert metrics_of(tmp_path / "scored")["metrics"]["auc"]["value"] > 0.9
+    [row] = json.loads((tmp_path / "scored" / "report_data.json").read_text())["passport"]["rows"]
+    assert row["state"] == "will be changed"
+
+
+def test_a_wrong_unit_does_not_hide_the_recording_the_decoder_was_fitted_on(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train()
+    words = (f"checkpoint={tmp_path / 'out'}", f"out={tmp_path / 'scored'}", "input_unit=uV")
+    assert train(*words, command="evaluate", unit="V") == 1
+    assert "was fitted on" in capsys.readouterr().err
+
+
+def test_a_training_run_holds_its_recordings_against_the_first(train: Train, tmp_path: Path) -> None:
+    train()
+    passport = json.loads((tmp_path / "out" / "report_data.json").read_text())["passport"]
+    assert passport["against"] == "the first recording"
+    assert [row["state"] for row in passport["rows"]] == ["ok"]
 
 
 def test_a_second_run_in_a_finished_folder_is_refused_and_loses_nothing(
