@@ -38,6 +38,10 @@ def inverse_square_root(covariance: np.ndarray) -> np.ndarray:
 class WhiteningStep(WindowStep, ABC):
     """Multiply the windows of a domain by the inverse square root of a covariance of its training windows.
 
+    Where channels differ in type (EEG beside MEG), each type is first divided by the standard deviation it has in the
+    training windows: volts and tesla differ by many orders of magnitude, and no shrinkage or eigenvalue of the smaller
+    would survive.
+
     A subclass says what a domain is, which covariance it has, and what becomes of a domain that was not in training.
     """
 
@@ -46,6 +50,7 @@ class WhiteningStep(WindowStep, ABC):
 
     _channels: tuple[str, ...] = field(default=(), init=False, repr=False)
     _whiteners: dict[str, np.ndarray] = field(default_factory=dict, init=False, repr=False)
+    _scale: np.ndarray | None = field(default=None, init=False, repr=False)  # (channel,) where types differ
 
     @abstractmethod
     def domain_covariances(self, windows: Windows, keys: np.ndarray) -> dict[str, np.ndarray]:
@@ -67,6 +72,8 @@ class WhiteningStep(WindowStep, ABC):
             DataError: No window, samples that are not finite, a singular covariance, or what the subclass refuses.
         """
         require_training_windows(self.name, windows)
+        self._scale = _deviation_by_type(windows) if len(set(windows.space.types)) > 1 else None
+        windows = self._scaled(windows)
         covariances = self.domain_covariances(windows, domain_keys(windows, self.domain_columns))
         self._whiteners = {key: inverse_square_root(covariance) for key, covariance in covariances.items()}
         self._whiteners[_POOLED] = inverse_square_root(np.mean(list(covariances.values()), axis=0))
@@ -81,6 +88,7 @@ class WhiteningStep(WindowStep, ABC):
             DataError: What the subclass refuses of domains that were not in training.
         """
         require_fitted_channels(self.name, self._channels, windows)
+        windows = self._scaled(windows)
         data = np.empty_like(windows.data)
         keys = domain_keys(windows, self.domain_columns)
         for key in np.unique(keys):
@@ -96,9 +104,22 @@ class WhiteningStep(WindowStep, ABC):
         if not self._channels:
             return None
         whiteners = {key: matrix.tolist() for key, matrix in self._whiteners.items()}
-        return {"channels": list(self._channels), "whiteners": whiteners}
+        scale = {} if self._scale is None else {"scale": self._scale.tolist()}
+        return {"channels": list(self._channels), "whiteners": whiteners, **scale}
 
     def load_state(self, state: dict[str, Any]) -> None:
         """Restore the matrices."""
         self._whiteners = {key: np.array(matrix) for key, matrix in state["whiteners"].items()}
         self._channels = tuple(state["channels"])
+        self._scale = np.array(state["scale"]) if "scale" in state else None
+
+    def _scaled(self, windows: Windows) -> Windows:
+        if self._scale is None:
+            return windows
+        return windows.with_data(windows.data / self._scale[:, None].astype(windows.data.dtype))
+
+
+def _deviation_by_type(windows: Windows) -> np.ndarray:
+    """Return (channel,) the standard deviation of the channels of the same type."""
+    types = np.asarray(windows.space.types)
+    return np.array([windows.data[:, types == kind].std(dtype=np.float64) for kind in types])

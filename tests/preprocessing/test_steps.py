@@ -218,6 +218,21 @@ def test_a_singular_noise_covariance_is_refused_with_the_cause() -> None:
         inverse_square_root(np.ones((3, 3)))
 
 
+def test_volts_beside_tesla_are_whitened_as_if_both_had_unit_size() -> None:
+    data = np.random.default_rng(0).standard_normal((40, 3, 30))
+    units = np.array([1e-5, 1e-5, 1e-13])[:, None]
+    space = Sensors(("A", "B", "M"), ("eeg", "eeg", "mag"))
+    table = pd.DataFrame({"stimulus": "x", "subject": "1", "session": "1"}, index=range(40))
+    step = NoiseNormalisation()
+    given = Windows(data * units, 10.0, 0.0, space, table)
+    step.fit(given)
+    whitened = step.apply(given).data
+    np.testing.assert_allclose(np.cov(np.concatenate(list(whitened), axis=1)), np.eye(3), atol=0.12)
+    restored = NoiseNormalisation()
+    restored.load_state(step.state() or {})
+    assert np.array_equal(restored.apply(given).data, whitened)
+
+
 def test_an_unseen_session_is_refused_where_told() -> None:
     step = NoiseNormalisation(unseen="refuse")
     step.fit(windows(np.random.default_rng(0).standard_normal((9, 3, 20)), stimulus="x", subject="1", session="1"))
