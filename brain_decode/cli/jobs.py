@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from omegaconf import DictConfig
 from brain_decode.cli.commands import Command
 from brain_decode.cli.composition import QUIET_HYDRA, compose, explained, opened_hydra, require_complete
 from brain_decode.cli.overrides import catalogue_folder, parse_override, prepare_overrides, quoted
+from brain_decode.core.errors import ConfigError, MissingExtra, unknown_option
 from brain_decode.core.run_folder import new_folder_name, open_run_folder, require_free_folder, unfinished_run
 
 __all__ = ["run_once", "run_sweep"]
 
 _LOG = logging.getLogger(__name__)
+_LAUNCHER = "hydra/launcher"
+_OF_EXTRA = ("joblib", "submitit_local", "submitit_slurm")
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,8 @@ def run_sweep(command: Command, words: Sequence[str]) -> int:
     require_free_folder(folder, command.name)
     settings = [f"hydra.sweep.dir={quoted(str(folder))}", "hydra.sweep.subdir=${hydra.job.num}"]
     jobs = [word for word in overrides if parse_override(word).key_or_group != "out"]
-    with opened_hydra(catalogue) as hydra, explained(hydra, command.config, jobs, catalogue):
+    with opened_hydra(catalogue) as hydra, explained(hydra, command.config, jobs, catalogue), _cluster_explained():
+        _require_launcher(jobs, hydra.config_loader.get_group_options(_LAUNCHER))
         hydra.multirun(
             config_name=command.config,
             task_function=_SweepJob(command.name),
@@ -59,6 +64,34 @@ def run_sweep(command: Command, words: Sequence[str]) -> int:
             with_log_configuration=False,
         )
     return 0
+
+
+def _require_launcher(overrides: Sequence[str], installed: Sequence[str]) -> None:
+    """Refuse a launcher that is not installed.
+
+    Raises:
+        MissingExtra: One of those that the extra brings.
+        ConfigError: An unknown one.
+    """
+    for override in map(parse_override, overrides):
+        name = str(override.value()) if override.key_or_group == _LAUNCHER else installed[0]
+        if name not in installed and name in _OF_EXTRA:
+            raise MissingExtra(f"hydra/launcher={name} is not installed. Install brain_decode[launchers].")
+        if name not in installed:
+            raise unknown_option("launcher", name, {*installed, *_OF_EXTRA})
+
+
+@contextmanager
+def _cluster_explained() -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "srun" not in str(error):
+            raise
+        raise ConfigError(
+            "hydra/launcher=submitit_slurm needs Slurm, and this machine has no srun. Start it on the cluster's login "
+            "node, or use hydra/launcher=submitit_local or joblib here."
+        ) from error
 
 
 def _run_in(name: str, config: DictConfig, out: Path | None) -> int:
