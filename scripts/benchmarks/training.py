@@ -153,14 +153,14 @@ def _difference(name: str) -> dict[str, Any]:
     (theirs * weights).sum().backward()
     gradients = [(signal.grad, other.grad), *((_textbook_layout(own.grad, peer), peer.grad) for own, peer in pairs)]
     largest = max(float((own - peer).abs().max() / peer.abs().max()) for own, peer in gradients)
-    outputs = float((ours - theirs).abs().max())
+    outputs = float((ours - theirs).detach().abs().max())
     if max(outputs, largest) > TOLERANCE:
         raise RuntimeError(f"{name}: outputs differ by {outputs}, gradients by {largest}; at most {TOLERANCE}.")
     return {
-        "name": f"{name}, outputs",
+        "name": f"{name}, outputs against textbook",
         "value": outputs,
-        "unit": "difference in float64",
-        "relative_of_gradients": largest,
+        "unit": "largest difference in float64",
+        "gradients_relative": largest,
         "tolerance": TOLERANCE,
     }
 
@@ -183,6 +183,10 @@ def _same_weights(fast: Encoder, slow: nn.Module, batch: SignalBatch) -> list[tu
     pairs = [(own, peer.weight) for own, peer in zip(weights, convolutions, strict=True)]
     for own, peer in pairs:
         peer.copy_(_textbook_layout(own, peer))
+    own_norms = [layer for layer in fast.modules() if isinstance(layer, nn.BatchNorm1d)]
+    peer_norms = [layer for layer in slow.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for own_norm, peer_norm in zip(own_norms, peer_norms, strict=True):
+        peer_norm.load_state_dict(own_norm.state_dict())
     return pairs
 
 
