@@ -1,4 +1,4 @@
-"""Time noise normalisation of a tenth of a THINGS-EEG2 session; prints one JSON line per measurement.
+"""Noise normalisation of a tenth of a THINGS-EEG2 session, against one scikit-learn covariance after the other.
 
 The peer is the order of operations of the published code: one scikit-learn covariance after the other. In `time` mode
 it runs on a slice, because the whole takes minutes; `peer_s` is then that time multiplied by what was left out.
@@ -6,8 +6,9 @@ it runs on a slice, because the whole takes minutes; `peer_s` is then that time 
 
 from __future__ import annotations
 
-import json
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from sklearn.covariance import ledoit_wolf
@@ -43,8 +44,8 @@ def timed(function, *arguments, **settings) -> tuple[float, np.ndarray]:
     return time.perf_counter() - start, result
 
 
-def main() -> None:
-    """Measure both modes."""
+def measure() -> Iterator[dict[str, Any]]:
+    """Yield seconds of both modes."""
     trials = np.random.default_rng(0).standard_normal((CONDITIONS, REPETITIONS, CHANNELS, TIMES))
     flat, shown = trials.reshape(-1, CHANNELS, TIMES), np.repeat(np.arange(CONDITIONS), REPETITIONS)
     for mode, count in PEER_CONDITIONS.items():
@@ -52,16 +53,12 @@ def main() -> None:
         whitening_s, _ = timed(lambda matrix: inverse_square_root(matrix) @ flat, covariance)
         slice_s, peer = timed(peer_covariance, trials[:count], mode)
         same = noise_covariance(flat[: count * REPETITIONS], shown[: count * REPETITIONS], mode=mode)
-        line = {
-            "benchmark": f"mvnn {mode}",
-            "covariance_s": round(ours_s, 3),
+        yield {
+            "name": f"covariance, {mode}",
+            "value": round(ours_s, 3),
+            "unit": "s",
             "with_whitening_s": round(ours_s + whitening_s, 3),
             "peer_s": round(slice_s * CONDITIONS / count, 2),
             "peer_measured_on": f"{count} of {CONDITIONS} conditions",
             "largest_difference": float(np.abs(same - peer).max()),
         }
-        print(json.dumps(line))
-
-
-if __name__ == "__main__":
-    main()
