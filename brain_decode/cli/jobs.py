@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
+import os
+import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,5 +99,13 @@ def _cluster_explained() -> Iterator[None]:
 
 def _run_in(name: str, config: DictConfig, out: Path | None) -> int:
     module = importlib.import_module(f"brain_decode.cli.{name}")
+    if _is_follower():
+        with tempfile.TemporaryDirectory(prefix="brain_decode_rank_") as scratch, redirect_stdout(io.StringIO()):
+            return module.run(config, Path(scratch)) or 0
     with open_run_folder(name, out) as folder:
         return module.run(config, folder) or 0
+
+
+def _is_follower() -> bool:
+    """Return True in all but the first of the processes that torchrun, Slurm or Lightning start for one training."""
+    return any(int(os.environ.get(name) or 0) > 0 for name in ("RANK", "LOCAL_RANK"))

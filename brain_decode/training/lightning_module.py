@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -24,13 +26,14 @@ from brain_decode.core.seeding import derived_seed, seed_everything
 from brain_decode.encoders.base import Encoder
 from brain_decode.heads.base import Head
 from brain_decode.signals.batch import SignalBatch
-from brain_decode.training.resuming import AtomicCheckpoints, KeepState, last_state
+from brain_decode.training.resuming import AtomicCheckpoints, KeepState, last_state, saved_callback
 
 __all__ = ["BatchReader", "TrainerSettings", "TrainingResult", "fit_network"]
 
 _OPTIMIZER = {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 1e-2}
 _SMALLEST_SCALE = 1e-2  # EEGNet falls from 1.0 to 0.8 accuracy at 1e-3 of unit scale, and to chance in volts
 _CHATTY = ("lightning.pytorch", "lightning.fabric")
+_SPAWNED = ("ddp_spawn", "ddp_spawn_find_unused_parameters_true")
 
 Batch = tuple[SignalBatch, torch.Tensor]
 
@@ -52,6 +55,9 @@ class TrainerSettings:
         batch_size: Windows per step at most; the batches of a pass are of equal size, give or take one.
         precision: Lightning's name of a precision: "32-true", "bf16-mixed", "64-true".
         accelerator: "auto", "cpu", "gpu" or "mps".
+        strategy: Lightning's name of a strategy: "auto", "ddp_spawn" (processes of this machine), "fsdp", ….
+        devices: Processes of this machine that train together, or "auto" for every graphics card.
+        num_nodes: Machines that train together.
         gradient_clip: Largest norm of the gradient; 0 leaves it as it is.
         keep_state_s: Seconds between two states of training on disk, which a killed run is taken up from.
         logger_folder: Where TensorBoard files go; None writes none.
@@ -65,6 +71,9 @@ class TrainerSettings:
     batch_size: int = 64
     precision: str = "32-true"
     accelerator: str = "auto"
+    strategy: str = "auto"
+    devices: int | str = 1
+    num_nodes: int = 1
     gradient_clip: float = 1.0
     keep_state_s: float = 30.0
     logger_folder: str | None = None
@@ -146,16 +155,42 @@ def fit_network(
     if len(validation_positions):
         in_order = _EpochBatches(len(validation_positions), settings.batch_size, None)
         validation = _loader(reader, validation_positions, in_order)
-    with _quiet():
-        running = _lightning_trainer(settings, best, checkpoint_folder)
+    with _quiet(), ExitStack() as stack:
+        folder = _state_place(settings, checkpoint_folder, stack)
+        running = _lightning_trainer(settings, best, folder)
+        _require_shares(running, len(train_positions))
         batches.trainer = running
-        _run(running, module, train, validation, checkpoint_folder)
+        _run(running, module, train, validation, folder)
+        if folder is not None and not best.curves:
+            best.load_state_dict(saved_callback(folder, best.state_key))
     module.cpu()
     best.restore(module)
     module.eval()
     if validation is not None and hasattr(head, "calibrate"):
         _calibrate(encoder, head, validation)
     return TrainingResult(best.curves, best.epoch)
+
+
+def _state_place(settings: TrainerSettings, folder: Path | None, stack: ExitStack) -> Path | None:
+    """Return where the state of training is kept.
+
+    Spawned processes hand their result over by it, so they always have one. Processes that each run the whole command
+    (torchrun, Slurm) have a run folder each and keep none: only the first would find its state again.
+    """
+    if settings.devices == 1 and settings.num_nodes == 1:
+        return folder
+    if settings.strategy not in _SPAWNED:
+        return None
+    if folder is not None:
+        return folder
+    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="brain_decode_training_")))
+
+
+def _require_shares(trainer: lightning.Trainer, n_windows: int) -> None:
+    if trainer.world_size > n_windows:
+        raise ConfigError(
+            f"{trainer.world_size} processes cannot share {n_windows} training windows. Lower trainer.devices."
+        )
 
 
 class _Windows(Dataset[Batch]):
@@ -177,14 +212,20 @@ class _Windows(Dataset[Batch]):
 class _EpochBatches(Sampler[list[int]]):
     """Batches of equal size, give or take one; shuffled by seed and epoch alone, so that a resumed run sees the same.
 
-    Without a seed they follow the order of the windows. With a `trainer`, batches of this epoch that it has done
-    before it was stopped are left out.
+    Without a seed they follow the order of the windows, and every process sees all of them. With a `trainer`, batches
+    of this epoch that it has done before it was stopped are left out, and each of its processes gets its share of
+    every batch.
     """
 
     def __init__(self, n_windows: int, batch_size: int, seed: int | None) -> None:
         self.n_windows, self.seed, self.epoch = n_windows, seed, 0
         self.n_batches = -(-n_windows // batch_size)
         self.trainer: lightning.Trainer | None = None
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        """Which of how many processes this is."""
+        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
     @property
     def sampler(self) -> _EpochBatches:
@@ -203,8 +244,9 @@ class _EpochBatches(Sampler[list[int]]):
         if self.seed is not None:
             order = np.random.default_rng(derived_seed(self.seed, "order", self.epoch)).permutation(order)
         done = 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        for part in np.array_split(order, self.n_batches)[done:]:
-            yield part.tolist()
+        rank, world_size = self._place
+        for part in np.array_split(order, min(self.n_batches, self.n_windows // world_size))[done:]:
+            yield part[rank::world_size].tolist()
 
 
 def _loader(reader: BatchReader, positions: np.ndarray, batches: _EpochBatches) -> DataLoader[Batch]:
@@ -257,11 +299,17 @@ class _Network(lightning.LightningModule):
         """Seed dropout by the step, so that it does not depend on what was drawn before a run was resumed."""
         if self.trainer.global_step == 0:
             _require_scale(batch[0])
-        torch.manual_seed(derived_seed(self.seed, "step", self.trainer.global_step))
+        rank = (self.trainer.global_rank,) if self.trainer.world_size > 1 else ()
+        torch.manual_seed(derived_seed(self.seed, "step", self.trainer.global_step, *rank))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Return the loss of one batch."""
-        return self._loss(batch)
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, torch.Tensor]:
+        """Return the loss of one batch; processes that train together weigh it by their share of the windows."""
+        loss, world_size = self._loss(batch), self.trainer.world_size
+        if world_size == 1:
+            return {"loss": loss, "of_share": loss.detach()}
+        n_windows = torch.tensor(float(len(batch[0])), device=loss.device)
+        together = self.trainer.strategy.reduce(n_windows.clone(), reduce_op="sum")
+        return {"loss": loss * (n_windows * world_size / together), "of_share": loss.detach()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
         """Return the loss of one batch."""
@@ -282,23 +330,33 @@ class _BestEpoch(lightning.Callback):
         self.lowest = float("inf")
         self.state: dict[str, torch.Tensor] | None = None
         self.losses: dict[str, list[tuple[torch.Tensor, int]]] = {"train_loss": [], "validation_loss": []}
-        self.bar = track(range(settings.max_epochs), "epochs", total=settings.max_epochs)
+        self.max_epochs = settings.max_epochs
+        self.bar: Iterator[int] | None = None  # drawn by the process that trains
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Arrive in a spawned process, which has none of the parent's settings of messages."""
+        self.__dict__.update(state)
+        warnings.filterwarnings("ignore", module=r"lightning(\.|$)")
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(logging.ERROR)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Take up the progress of a run that was stopped, which may have been done."""
+        self.bar = track(range(self.max_epochs), "epochs", total=self.max_epochs)
         for _ in self.curves:
             next(self.bar, None)
         trainer.should_stop = self._is_out_of_patience()
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Advance the progress bar."""
-        next(self.bar, None)
+        if self.bar is not None:
+            next(self.bar, None)
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         """Note the loss of a training batch."""
-        self.losses["train_loss"].append((outputs["loss"].detach(), len(batch[0])))
+        self.losses["train_loss"].append((outputs["of_share"].detach(), len(batch[0])))
 
     def on_validation_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int, *_: Any
@@ -308,7 +366,8 @@ class _BestEpoch(lightning.Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Close the epoch; validation has run before."""
-        point: dict[str, Any] = {"epoch": len(self.curves) + 1, **{name: self._mean(name) for name in self.losses}}
+        means = {name: self._mean(name, trainer) for name in self.losses}
+        point: dict[str, Any] = {"epoch": len(self.curves) + 1, **means}
         self.curves.append(point)
         for name in self.losses:
             if point[name] is not None:
@@ -321,6 +380,14 @@ class _BestEpoch(lightning.Callback):
         if not self.curves or self.curves[-1]["validation_loss"] is None:
             return False
         return bool(self.curves[-1]["epoch"] - self.epoch >= self.patience)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Make sure that processes that hold whole copies of the network end with the same weights."""
+        if trainer.world_size == 1 or not isinstance(trainer.strategy, DDPStrategy):
+            return
+        own = torch.stack([parameter.detach().double().sum() for parameter in pl_module.parameters()])
+        if not torch.equal(own, trainer.strategy.broadcast(own)):
+            raise RuntimeError("The processes that trained together ended with different weights.")
 
     def state_dict(self) -> dict[str, Any]:
         """Return what a checkpoint keeps: tensors and plain values."""
@@ -335,7 +402,9 @@ class _BestEpoch(lightning.Callback):
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Close the progress bar."""
-        self.bar.close()  # type: ignore[attr-defined]
+        if self.bar is not None:
+            self.bar.close()  # type: ignore[attr-defined]
+            self.bar = None
 
     def restore(self, module: torch.nn.Module) -> None:
         """Put the weights of the best epoch back; without validation the last epoch's stay."""
@@ -350,13 +419,17 @@ class _BestEpoch(lightning.Callback):
             self.lowest, self.epoch = loss, point["epoch"]
             self.state = {name: tensor.detach().cpu().clone() for name, tensor in module.state_dict().items()}
 
-    def _mean(self, name: str) -> float | None:
+    def _mean(self, name: str, trainer: lightning.Trainer) -> float | None:
+        """Return the mean loss over windows; of training, over those of all processes."""
         seen, self.losses[name] = self.losses[name], []
         if not seen:
             return None
         losses = torch.stack([loss.double() for loss, _ in seen]).cpu()
         counts = torch.tensor([count for _, count in seen], dtype=torch.float64)
-        return float((losses * counts).sum() / counts.sum())
+        sums = torch.stack([(losses * counts).sum(), counts.sum()])
+        if trainer.world_size > 1 and name == "train_loss":
+            sums = trainer.strategy.reduce(sums.to(trainer.strategy.root_device), reduce_op="sum").cpu()
+        return float(sums[0] / sums[1])
 
     def _require_finite(self, name: str, point: dict[str, Any]) -> None:
         if not np.isfinite(point[name]):
@@ -389,7 +462,9 @@ def _lightning_trainer(settings: TrainerSettings, best: _BestEpoch, folder: Path
         return lightning.Trainer(
             max_epochs=settings.max_epochs,
             accelerator=settings.accelerator,
-            devices=1,
+            strategy=settings.strategy,
+            devices=settings.devices,
+            num_nodes=settings.num_nodes,
             precision=settings.precision,  # type: ignore[arg-type]
             gradient_clip_val=settings.gradient_clip or None,
             logger=_logger(settings.logger_folder),

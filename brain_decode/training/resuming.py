@@ -14,7 +14,7 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from brain_decode.core.errors import StorageError
 from brain_decode.core.files import write_atomically
 
-__all__ = ["AtomicCheckpoints", "KeepState", "last_state"]
+__all__ = ["AtomicCheckpoints", "KeepState", "last_state", "saved_callback"]
 
 _STATE_NAME = "last.ckpt"
 
@@ -23,6 +23,11 @@ def last_state(folder: Path) -> Path | None:
     """Return the state that training in this folder is taken up from, None where there is none."""
     state = folder / _STATE_NAME
     return state if state.is_file() else None
+
+
+def saved_callback(folder: Path, name: str) -> dict[str, Any]:
+    """Return the state of a callback that the training in this folder ended with."""
+    return dict(torch.load(folder / _STATE_NAME, weights_only=True)["callbacks"][name])
 
 
 class AtomicCheckpoints(TorchCheckpointIO):
