@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,10 +79,16 @@ class Trials:
             raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
         return TargetSpec("retrieval", dim=int(self.features.shape[1]))
 
-    @property
+    @cached_property
     def classes(self) -> tuple[str, ...]:
-        """Class labels, sorted."""
+        """Class labels, sorted; read from the table once."""
         return tuple(sorted({str(label) for label in self.table["label"]}))
+
+    @cached_property
+    def _class_indices(self) -> np.ndarray:
+        """(window,) position in `classes`; batches look theirs up here."""
+        order = {label: index for index, label in enumerate(self.classes)}
+        return self.table["label"].astype(str).map(order).to_numpy(dtype=int)
 
     def targets(self, rows: np.ndarray) -> np.ndarray:
         """Return class indices (n,), values (n, 1) or stimulus features (n, dim).
@@ -89,10 +96,9 @@ class Trials:
         Raises:
             DataError: A value that is not a number, or a stimulus without features.
         """
-        part = self.table.iloc[rows]
         if self.task == "classification":
-            order = {label: index for index, label in enumerate(self.classes)}
-            return np.array([order[str(label)] for label in part["label"]], dtype=int)
+            return self._class_indices[rows]
+        part = self.table.iloc[rows]
         if self.task == "regression":
             values = pd.to_numeric(part["label"], errors="coerce").to_numpy(float)
             if not np.isfinite(values).all():
