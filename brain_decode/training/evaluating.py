@@ -19,7 +19,7 @@ from brain_decode.training.describing import describe_windows
 from brain_decode.training.loading import LoadedRun, load_run
 from brain_decode.training.predicting import gallery_kind, predict_rows
 from brain_decode.training.receipts import receipt_of, split_hash
-from brain_decode.training.recording_passports import accepted_recordings, passport_evidence
+from brain_decode.training.recording_passports import accepted_recordings, passport_evidence, repairs
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
 
@@ -81,6 +81,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         seed=int(config.seed),
         classes=decoder.target_spec.classes,
         passport=passport_evidence(passports, "the decoder"),
+        repairs=repairs(trials, decoder.preprocessing),
     )
     write_results(run, config, folder)
     return folder

@@ -24,7 +24,7 @@ from brain_decode.training.loading import LoadedRun, load_run
 from brain_decode.training.predicting import gallery_kind
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
-from brain_decode.training.recording_passports import passport_evidence, passports_against_first
+from brain_decode.training.recording_passports import passport_evidence, passports_against_first, repairs
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
 from brain_decode.training.unfinished import describe_run, require_still_there, state_folder, unfinished
@@ -84,6 +84,7 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
         classes=_classes(planned.loaded.trials),
         oracle=_oracle(planned),
         passport=_passport(planned),
+        repairs=repairs(planned.loaded.trials, planned.plan.recipes[0].build_preprocessing()),
     )
     require_still_there(folder)
     metrics = write_results(run, config, folder)
