@@ -18,24 +18,12 @@ from brain_decode.datasets.raw_files import fill_positions
 from brain_decode.signals.mne_conversion import sensors_from_info
 from brain_decode.signals.recording import ArraySource, Entities, Recording, TrialArraySource
 from brain_decode.signals.sensors import SENSOR_TYPES, Sensors
+from brain_decode.signals.units import UNIT_FACTORS
 
 __all__ = ["ArrayDataset", "load_arrays"]
 
 _LOG = logging.getLogger(__name__)
 _AXES = ("trial", "channel", "time")
-_UNITS = {
-    "V": 1.0,
-    "mV": 1e-3,
-    "uV": 1e-6,
-    "µV": 1e-6,
-    "nV": 1e-9,
-    "T": 1.0,
-    "pT": 1e-12,
-    "fT": 1e-15,
-    "T/m": 1.0,
-    "fT/cm": 1e-13,
-    "1": 1.0,
-}
 
 
 class ArrayDataset(Dataset):
@@ -90,9 +78,9 @@ class ArrayDataset(Dataset):
     ) -> None:
         super().__init__(root, name=name, facts=facts)
         self.file, self.data, self.axes = file, data, _checked_axes(axes)
-        if unit not in _UNITS:
-            raise unknown_option("unit", unit, _UNITS)
-        self.factor = _UNITS[unit] * scale
+        if unit not in UNIT_FACTORS:
+            raise unknown_option("unit", unit, UNIT_FACTORS)
+        self.factor = UNIT_FACTORS[unit] * scale
         if channel_type not in SENSOR_TYPES:
             raise unknown_option("channel type", channel_type, SENSOR_TYPES)
         self.rate_hz, self.channel_names, self.channel_type = rate_hz, channel_names, channel_type

@@ -15,6 +15,7 @@ from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.amplitude import typical_amplitudes, unit_factor_guess
 from brain_decode.signals.recording import Recording
 from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.units import UNIT_FACTORS
 from brain_decode.signals.voxels import Voxels
 
 if TYPE_CHECKING:
@@ -22,18 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["INPUT_UNITS", "amplitude_sample", "passport_of"]
 
-# What a user may say the numbers of a file are in; each against the SI unit of its sensor type (V, T or T/m).
-INPUT_UNITS = {
-    "V": 1.0,
-    "mV": 1e-3,
-    "uV": 1e-6,
-    "nV": 1e-9,
-    "T": 1.0,
-    "pT": 1e-12,
-    "fT": 1e-15,
-    "T/m": 1.0,
-    "fT/cm": 1e-13,
-}
+# What a user may say the numbers of a file are in.
+INPUT_UNITS = {name: factor for name, factor in UNIT_FACTORS.items() if name != "1"}
 _SAMPLED_S = 30.0  # of a continuous recording, from its middle, to judge the amplitude
 _SAMPLED_TRIALS = 64
 _NAMED = 8  # channel names in a line before the rest is counted
