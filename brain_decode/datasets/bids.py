@@ -17,7 +17,7 @@ from mne_bids import get_entities_from_fname
 from brain_decode.core.errors import DataError, unknown_option
 from brain_decode.datasets.base import Dataset, Facts, choose_recordings, dataset_folder
 from brain_decode.datasets.electrodes import apply_electrodes
-from brain_decode.datasets.formats import RAW_EXTENSIONS, open_raw
+from brain_decode.datasets.formats import RAW_EXTENSIONS, open_noted_raw
 from brain_decode.datasets.raw_files import ChannelSettings, apply_settings, recording_files, set_types
 from brain_decode.signals.joining import join_recordings
 from brain_decode.signals.mne_conversion import annotation_events, recording_from_raw
@@ -111,7 +111,7 @@ class BidsDataset(Dataset):
         return {entities: self._open(folder, entities, path) for entities, path in chosen.items()}
 
     def _open(self, folder: Path, entities: Entities, path: Path) -> Recording:
-        raw = open_raw(path)
+        raw, lost = open_noted_raw(path)
         sidecar = merged_sidecar(folder, path)
         _check_rate(raw, sidecar, path)
         _check_length(raw, sidecar, path)
@@ -127,7 +127,7 @@ class BidsDataset(Dataset):
             recording,
             reference=None if reference in (None, "n/a") else str(reference),
             files=recording_files(path, raw),
-            notes=notes,
+            notes=(*lost, *notes),
         )
 
 
