@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import mne
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io
 
-from brain_decode.core.errors import DataError
+from brain_decode.core.errors import DataError, MissingExtra
 from brain_decode.datasets.base import EventTarget
 from brain_decode.datasets.bids import BidsDataset
 from brain_decode.datasets.files import FilesDataset
@@ -75,7 +77,17 @@ def test_events_after_the_end_of_a_cut_off_signal_are_told(tmp_path: Path, caplo
     cut(signal, signal.stat().st_size * 6 // 10)
     recording = FilesDataset(tmp_path, name="d", files="*.vhdr").recordings()[0]
     assert len(recording.events) == 2
-    assert "Omitted 1 annotation(s) that were outside data range. Was the signal file cut off?" in caplog.text
+    note = "run.vhdr: Omitted 1 annotation(s) that were outside data range. Was the signal file cut off?"
+    assert recording.notes == open_recording(path, Entities("01")).notes == (note,)
+    assert note in caplog.text
+
+
+def test_a_brainvision_signal_shorter_than_its_header_says_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "run.vhdr")
+    header = path.read_text(encoding="utf-8")
+    path.write_text(header.replace("[Common Infos]", "[Common Infos]\nDataPoints=5000"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"run.vhdr promises 5000 samples, the file has 1000"):
+        open_raw(path)
 
 
 def test_events_of_bids_after_the_end_are_listed_as_exclusions(tmp_path: Path) -> None:
@@ -142,6 +154,41 @@ def test_averages_become_one_trial_for_each_condition(tmp_path: Path) -> None:
     assert not recording.continuous
     assert recording.events["trial_type"].tolist() == ["a", "b"]
     np.testing.assert_allclose(recording.read_trials([1]), 2e-6, rtol=1e-6)
+
+
+def test_listed_files_of_cut_trials_become_trials(tmp_path: Path) -> None:
+    info = mne.create_info(["Fz", "Cz"], RATE_HZ, "eeg")
+    epochs = mne.EpochsArray(np.full((4, 2, 50), 1e-6), info, tmin=-0.1, verbose="ERROR")
+    epochs.save(tmp_path / "x-epo.fif", verbose="ERROR")
+    recording = FilesDataset(tmp_path, name="d", files="*.fif", montage="standard_1005").recordings()[0]
+    assert recording.read_trials([3]).shape == (1, 2, 50)
+    assert recording.notes == ("positions of 2 of 2 EEG channels are those of montage standard_1005, not measured",)
+
+
+def test_an_eeglab_set_of_several_trials_becomes_trials(tmp_path: Path) -> None:
+    labels = np.array([("Fz",), ("Cz",)], dtype=[("labels", object)])
+    events = np.array([(1.0, "go", 1), (51.0, "stop", 2)], dtype=[("latency", float), ("type", object), ("epoch", int)])
+    trials = np.array([("go", 0.0), ("stop", 0.0)], dtype=[("eventtype", object), ("eventlatency", object)])
+    saved = {
+        "trials": 2.0, "nbchan": 2.0, "pnts": 50.0, "srate": RATE_HZ, "xmin": 0.0, "xmax": 0.49, "chanlocs": labels,
+        "data": np.full((2, 50, 2), 20.0), "event": events, "epoch": trials, "icawinv": [], "icaweights": [],
+        "icasphere": [], "ref": "common", "setname": "", "icaact": [], "urevent": [], "chaninfo": {"nosedir": "+X"},
+    }  # fmt: skip
+    scipy.io.savemat(tmp_path / "x.set", {"EEG": saved})
+    recording = FilesDataset(tmp_path, name="d", files="*.set").recordings()[0]
+    assert recording.events["trial_type"].tolist() == ["go", "stop"]
+    np.testing.assert_allclose(recording.read_trials([0, 1]), 20e-6, rtol=1e-6)
+
+
+def test_a_reader_that_is_not_installed_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run.xdf").write_bytes(b"XDF:")
+    monkeypatch.setitem(sys.modules, "pyxdf", None)
+    with pytest.raises(MissingExtra, match=r"run.xdf needs pyxdf: install brain_decode\[formats\]"):
+        open_raw(tmp_path / "run.xdf")
+    (tmp_path / "run.cnt").write_bytes(b"RIFF" + bytes(100))
+    monkeypatch.setitem(sys.modules, "antio", None)
+    with pytest.raises(MissingExtra, match=r"run.cnt.*brain_decode\[formats\]"):
+        open_raw(tmp_path / "run.cnt")
 
 
 def test_ten_thousand_channels_are_no_trouble() -> None:
