@@ -12,11 +12,12 @@ import pandas as pd
 import pytest
 import scipy.io
 
-from brain_decode.core.errors import DataError, MissingExtra
+from brain_decode.core.errors import DataError, MissingExtra, SpecMismatch
 from brain_decode.datasets.base import EventTarget
 from brain_decode.datasets.bids import BidsDataset
 from brain_decode.datasets.files import FilesDataset
 from brain_decode.datasets.formats import open_raw, open_recording
+from brain_decode.datasets.store import prepare_store
 from brain_decode.datasets.window_table import build_window_table
 from brain_decode.signals.recording import Entities
 from brain_decode.signals.sensors import Sensors
@@ -154,6 +155,36 @@ def test_averages_become_one_trial_for_each_condition(tmp_path: Path) -> None:
     assert not recording.continuous
     assert recording.events["trial_type"].tolist() == ["a", "b"]
     np.testing.assert_allclose(recording.read_trials([1]), 2e-6, rtol=1e-6)
+
+
+def test_microvolts_that_are_labelled_volts_are_told_and_volts_are_not(tmp_path: Path) -> None:
+    for name, factor in (("right", 1.0), ("wrong", 1e6)):
+        raw = raw_array()
+        raw.apply_function(lambda samples, by=factor: samples * by, verbose="ERROR")
+        raw.save(tmp_path / f"{name}_raw.fif", verbose="ERROR")
+    dataset = FilesDataset(tmp_path, name="d", files="*.fif")
+    (warning,) = dataset.check_facts(dataset.recordings())
+    assert warning.startswith("sub-01_run-02 (wrong_raw.fif): its samples are of a size that becomes believable times")
+    assert "times 1e-06; their unit is probably labelled wrongly" in warning
+
+
+def test_equal_notes_of_recordings_are_told_once(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        write(tmp_path / f"{name}.vhdr")
+    dataset = FilesDataset(tmp_path, name="d", files="*.vhdr", montage="standard_1005")
+    (warning,) = dataset.check_facts(dataset.recordings())
+    assert warning.startswith("sub-01_run-01 and 2 more: positions of 3 of 3 EEG channels")
+
+
+def test_runs_of_different_rates_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.vhdr")
+    write(tmp_path / "b.vhdr", raw_array().resample(50.0, verbose="ERROR"))
+    recordings = FilesDataset(tmp_path, name="d", files="*.vhdr").recordings()
+    windows = build_window_table(recordings, dataset="d", target=EventTarget(), start_s=0.0, stop_s=0.5)
+    store = prepare_store(recordings, [], tmp_path / "store")
+    for read in (store.batch, store.read):
+        with pytest.raises(SpecMismatch, match=r"run-01'? has .*100(.0)? Hz.*run-02'? has .*50(.0)?.*resample"):
+            read(windows.table)
 
 
 def test_listed_files_of_cut_trials_become_trials(tmp_path: Path) -> None:
