@@ -97,7 +97,7 @@ class BidsDataset(Dataset):
 
     def recordings(self) -> list[Recording]:
         wanted = self.datatypes[0] if len(self.datatypes) == 1 else "*eg"
-        folder = dataset_folder(self.root, f"sub-*/**/*_{wanted}.*", self.name)
+        folder = dataset_folder(self.root, f"sub-*/**/*_{wanted}*", self.name)
         kinds = self.datatypes or (_datatype_in(folder),)
         of_kind = [self._of_kind(folder, kind) for kind in kinds]
         for kind, found in zip(kinds[1:], of_kind[1:], strict=True):
@@ -137,7 +137,7 @@ def _datatype_in(folder: Path) -> str:
     Raises:
         DataError: Several kinds.
     """
-    present = [kind for kind in _DATATYPES if next(folder.glob(f"sub-*/**/*_{kind}.*"), None) is not None]
+    present = [kind for kind in _DATATYPES if next(folder.glob(f"sub-*/**/*_{kind}*"), None) is not None]
     if len(present) != 1:
         raise DataError(
             f"{folder} holds recordings of the kinds {', '.join(present) or 'none'}; one is read at a time. Set "
@@ -153,9 +153,10 @@ def _recording_paths(folder: Path, datatype: str, acquisition: str | None) -> di
         DataError: No recording, or two forms of one run.
     """
     found: dict[Entities, Path] = {}
-    for pattern in (f"sub-*/{datatype}/*_{datatype}.*", f"sub-*/ses-*/{datatype}/*_{datatype}.*"):
+    for pattern in (f"sub-*/{datatype}/*_{datatype}*", f"sub-*/ses-*/{datatype}/*_{datatype}*"):
         for path in sorted(folder.glob(pattern)):
-            if path.suffix not in RAW_EXTENSIONS:
+            # 4D and KIT recordings may be folders without an extension.
+            if path.suffix not in RAW_EXTENSIONS and not (path.is_dir() and not path.suffix):
                 continue
             parts = get_entities_from_fname(path.name, on_error="ignore")
             later_part = str(parts.get("split") or "1").lstrip("0") not in ("", "1")

@@ -55,6 +55,7 @@ _PLAIN_ARRAYS = (
     "holds plain numbers; their rate, unit and channel names are not in it. Describe them in a YAML entry with "
     "loader._target_: brain_decode.datasets.arrays.ArrayDataset (see datasets/eeg_fingertap_bci2iv.yaml)"
 )
+_KIT = (".sqd", ".con")
 _TRIALS = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
 _AVERAGES = ("-ave.fif", "_ave.fif", "-ave.fif.gz", "_ave.fif.gz")
 
@@ -205,6 +206,8 @@ def _reader(path: Path) -> Callable[[Path], Any]:
     }
     if suffix in special:
         return special[suffix]
+    if path.is_dir() and not suffix:
+        return _read_folder
     if path.is_file() and suffix not in (".gz", *RAW_EXTENSIONS):
         if not _bti_parts(path):
             raise DataError(
@@ -272,6 +275,23 @@ def _bti_parts(path: Path) -> tuple[Path, Path] | None:
     config = [other for other in beside if "config" in other.name.lower() and other.name.endswith(ending)]
     shape = [other for other in beside if re.search(r"(^|_)hs", other.name.lower()) and other.name.endswith(ending)]
     return (config[0], shape[0]) if config and shape else None
+
+
+def _read_folder(path: Path) -> Any:
+    """Return the 4D or KIT recording in a folder, as BIDS keeps them.
+
+    Raises:
+        DataError: None, or several.
+    """
+    inside = sorted(file for file in path.iterdir() if file.is_file())
+    kit = [file for file in inside if file.suffix in _KIT and not file.stem.endswith("_markers")]
+    readable = kit or [file for file in inside if _bti_parts(file) is not None]
+    if len(readable) != 1:
+        raise DataError(
+            f"The folder {path.name} should hold one 4D recording with its config and hs_file, or one KIT recording; "
+            f"it holds {[file.name for file in inside]}."
+        )
+    return _read_any(readable[0]) if kit else _read_bti(readable[0])
 
 
 def _read_bti(path: Path) -> Any:
