@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import inspect
 import json
 import statistics
 import sys
@@ -47,11 +48,14 @@ def main(words: Sequence[str]) -> int:
         print("\n".join(f"{name:20} {line}" for name, line in known.items()))
         return 0
     name, *others = words
-    if name not in known or others:
-        error = ConfigError(f"One benchmark at a time; got {list(words)}.") if name in known else None
-        print(error or unknown_option("benchmark", name, known), file=sys.stderr)
+    if name not in known:
+        print(unknown_option("benchmark", name, known), file=sys.stderr)
         return 2
-    for line in importlib.import_module(f"benchmarks.{name}").measure():
+    measure = importlib.import_module(f"benchmarks.{name}").measure
+    if len(others) > len(inspect.signature(measure).parameters):
+        print(ConfigError(f"Benchmark '{name}' takes no words {others}: {known[name]}"), file=sys.stderr)
+        return 2
+    for line in measure(*others):
         print(json.dumps({"benchmark": name, **line, "product_gflop_per_s": product_gflop_per_s()}), flush=True)
     return 0
 

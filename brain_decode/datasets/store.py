@@ -6,7 +6,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -138,6 +138,7 @@ def _write_continuous(
     _require_channels(signal.sensors, recording)
     _require_finite(signal.data, signal.sensors, f"{recording.label} after {[step.name for step in steps]}")
     entry = _entry(recording, path, files, content_hash, steps, signal.sensors, signal.rate_hz, signal.data.shape[1])
+    entry = replace(entry, notes=signal.notes)
     write_entry(entry, _time_blocks(signal.data))
     return entry
 

@@ -46,6 +46,7 @@ class StoreEntry:
         steps: The stateless steps that were applied, as JSON.
         files: Path, size, modification time and hash of the files the signal was read from.
         path: The array file.
+        notes: Sentences about what the steps repaired.
     """
 
     key: str
@@ -60,6 +61,7 @@ class StoreEntry:
     steps: list[dict[str, Any]]
     files: list[dict[str, Any]]
     path: Path
+    notes: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,7 +93,8 @@ def find_entry(folder: Path, key: str) -> StoreEntry | None:
 def _read_entry(manifest: Path) -> StoreEntry | None:
     try:
         saved = json.loads(manifest.read_text())
-        fields = {name: saved[name] for name in StoreEntry.__dataclass_fields__ if name not in ("path", "sensors")}
+        kept = [name for name in StoreEntry.__dataclass_fields__ if name not in ("path", "sensors", "notes")]
+        fields = {name: saved[name] for name in kept} | {"notes": tuple(saved.get("notes", ()))}
         entry = StoreEntry(**fields, sensors=space_from_json(saved["sensors"]), path=manifest.with_suffix(".f32"))
         complete = saved["format"] == _FORMAT and entry.path.stat().st_size == 4 * int(np.prod(entry.shape))
     except (OSError, ValueError, KeyError, TypeError):

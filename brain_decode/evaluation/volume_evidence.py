@@ -16,6 +16,7 @@ __all__ = ["separability", "strongest_voxels"]
 
 MOST_VOXELS = 256  # more lines and rows than this show nothing, and a volume has many thousands
 _BLOCK_VOXELS = 4096
+_BLOCK_VALUES = 1 << 21
 
 
 def separability(data: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
@@ -26,9 +27,17 @@ def separability(data: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -
     """
     if len(classes) < 2:
         return np.full(data.shape[1:], 0.5)
+    columns = data.reshape(len(data), -1)
+    # Ranks are doubles: all at once they would take several times the memory of the windows.
+    n_blocks = -(-columns.size // _BLOCK_VALUES)
+    blocks = [_separability(block, labels, classes) for block in np.array_split(columns, n_blocks, axis=1)]
+    return np.concatenate(blocks).reshape(data.shape[1:])
+
+
+def _separability(columns: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> np.ndarray:
     if len(classes) == 2:
-        return rank_auc(data, labels == classes[1])
-    areas = np.stack([rank_auc(data, labels == name) for name in classes])
+        return rank_auc(columns, labels == classes[1])
+    areas = np.stack([rank_auc(columns, labels == name) for name in classes])
     return np.maximum(areas, 1 - areas).mean(axis=0)
 
 

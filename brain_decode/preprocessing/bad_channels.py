@@ -240,7 +240,8 @@ class InterpolateBads(SignalStep):
         if not found:
             return replace(signal, bads=())
         self._require_possible(sensors_of(self.name, signal), found)
-        _LOG.info("interpolate_bads replaces %s.", "; ".join(f"{name} ({why})" for name, why in found.items()))
+        note = "interpolated " + "; ".join(f"{name} ({why})" for name, why in found.items())
+        _LOG.info("%s.", note)
         kinds, is_bad = np.array(signal.sensors.types), np.isin(signal.sensors.names, list(found))
         data = signal.data.copy()
         # One modality at a time: MNE 1.13 takes indices of depth electrodes for indices of channels.
@@ -249,7 +250,7 @@ class InterpolateBads(SignalStep):
             if is_bad[members].any():
                 bads = members[is_bad[members]]
                 data[bads] = _interpolated(signal, members, is_bad[members])[is_bad[members]]
-        return replace(signal, data=data, bads=())
+        return replace(signal, data=data, bads=(), notes=(*signal.notes, note))
 
     def _criteria(self) -> BadChannelSettings:
         return BadChannelSettings(**{entry.name: getattr(self, entry.name) for entry in fields(BadChannelSettings)})

@@ -43,6 +43,7 @@ class Continuous:
         sensors: The channels.
         header: MNE `Info` of the recording as it was read, where there is one: projectors, head position coils, mains.
         bads: Channels marked as bad in the files and not repaired yet.
+        notes: Sentences about what steps repaired, for the report.
     """
 
     data: np.ndarray
@@ -50,6 +51,7 @@ class Continuous:
     sensors: Space
     header: Any = field(default=None, repr=False)
     bads: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def of_recording(cls, recording: Recording, data: np.ndarray, sensors: Space) -> Continuous:

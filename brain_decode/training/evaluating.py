@@ -13,19 +13,17 @@ from omegaconf import DictConfig
 
 from brain_decode.core.errors import DataError, LeakageError
 from brain_decode.decoder.brain_decoder import BrainDecoder
-from brain_decode.evaluation.evidence import evoked_evidence
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.recording import Recording
+from brain_decode.training.describing import describe_windows
 from brain_decode.training.loading import LoadedRun, load_run
 from brain_decode.training.predicting import gallery_kind, predict_rows
 from brain_decode.training.receipts import receipt_of, split_hash
-from brain_decode.training.recording_passports import accepted_recordings, passport_evidence
+from brain_decode.training.recording_passports import accepted_recordings, passport_evidence, repairs
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
 
 __all__ = ["evaluate"]
-
-_EVOKED_WINDOWS = 4000  # evoked responses in the report are averages of at most this many windows
 
 
 def evaluate(config: DictConfig, folder: Path) -> Path:
@@ -83,6 +81,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         seed=int(config.seed),
         classes=decoder.target_spec.classes,
         passport=passport_evidence(passports, "the decoder"),
+        repairs=repairs(trials, decoder.preprocessing),
     )
     write_results(run, config, folder)
     return folder
@@ -140,5 +139,5 @@ def _require_known_labels(decoder: BrainDecoder, trials: Trials, rows: np.ndarra
 def _evoked(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> dict[str, Any] | None:
     if trials.task != "classification" or trials.table["label"].nunique() < 2:
         return None
-    windows = trials.windows(decoder.preprocessing, rows[:_EVOKED_WINDOWS])
-    return evoked_evidence(windows, sorted(windows.table["label"].astype(str).unique()), note="The scored windows.")
+    present = sorted(trials.table["label"].iloc[rows].astype(str).unique())
+    return describe_windows(trials, decoder.preprocessing, rows, present, note="The scored windows.")

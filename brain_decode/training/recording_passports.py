@@ -15,7 +15,7 @@ from brain_decode.signals.sensors import Sensors
 from brain_decode.training.fitting import input_spec_of
 from brain_decode.training.trials import Trials
 
-__all__ = ["accepted_recordings", "passport_evidence", "passports_against_first"]
+__all__ = ["accepted_recordings", "passport_evidence", "passports_against_first", "repairs"]
 
 
 def accepted_recordings(
@@ -47,6 +47,17 @@ def passports_against_first(trials: Trials, preprocessing: Preprocessing) -> lis
     expected = input_spec_of(trials, preprocessing)
     name = "the first recording"
     return [passport_of(recording, preprocessing, expected, decoder=name) for recording in trials.recordings]
+
+
+def repairs(trials: Trials, preprocessing: Preprocessing) -> list[dict[str, str]]:
+    """Return what was filled in when recordings were opened and repaired when they were prepared, for the report."""
+    entries = trials.store(preprocessing).entries
+    pairs = zip(trials.recordings, entries, strict=True)
+    return [
+        {"recording": recording.label, "what": note}
+        for recording, entry in pairs
+        for note in (*recording.notes, *entry.notes)
+    ]
 
 
 def passport_evidence(passports: Sequence[Passport], against: str) -> dict[str, Any] | None:

@@ -49,6 +49,7 @@ class RunResult:
     seed: int
     classes: tuple[str, ...]
     oracle: Mapping[str, float] | None = None
+    repairs: Sequence[Mapping[str, str]] = ()
     passport: Mapping[str, Any] | None = None
 
 
@@ -140,6 +141,7 @@ def _report_data(run: RunResult) -> dict[str, Any]:
         "learning_curves": list(run.curves),
         "rejection": run.rejection,
         "exclusions": list(run.exclusions),
+        "repairs": list(run.repairs),
         "oracle": run.oracle,
         "passport": run.passport,
         "groups": group_evidence(own, run.task, run.classes, seed=run.seed),

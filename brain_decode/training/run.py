@@ -16,22 +16,20 @@ from omegaconf import DictConfig, OmegaConf
 from brain_decode.core.errors import ConfigError
 from brain_decode.datasets.splits import OfficialSplit, ScoreOnly, Split
 from brain_decode.decoder.brain_decoder import BrainDecoder
-from brain_decode.evaluation.evidence import evoked_evidence
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.crossvalidation import CrossValidation, Protocol, cross_validate, fit_final
+from brain_decode.training.describing import describe_windows
 from brain_decode.training.fitting import FitSettings, FittedDecoder
 from brain_decode.training.loading import LoadedRun, load_run
 from brain_decode.training.predicting import gallery_kind
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
-from brain_decode.training.recording_passports import passport_evidence, passports_against_first
+from brain_decode.training.recording_passports import passport_evidence, passports_against_first, repairs
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
 from brain_decode.training.unfinished import describe_run, require_still_there, state_folder, unfinished
 
 __all__ = ["protocol_of", "train"]
-
-_EVOKED_WINDOWS = 4000  # evoked responses in the report are averages of at most this many windows
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,7 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
         classes=_classes(planned.loaded.trials),
         oracle=_oracle(planned),
         passport=_passport(planned),
+        repairs=repairs(planned.loaded.trials, planned.plan.recipes[0].build_preprocessing()),
     )
     require_still_there(folder)
     metrics = write_results(run, config, folder)
@@ -164,11 +163,9 @@ def _evoked(planned: _Planned, own: pd.DataFrame) -> dict[str, Any] | None:
     if trials.task != "classification":
         return None
     rows = np.unique(own.loc[own["rejected"] == "", "window"].to_numpy(int))
-    if len(rows) > _EVOKED_WINDOWS:
-        rows = np.sort(np.random.default_rng(0).choice(rows, _EVOKED_WINDOWS, replace=False))
     preprocessing = planned.plan.recipes[0].build_preprocessing()
     note = "Averages of the scored windows after the stateless steps: a description of the data, not a test."
-    return evoked_evidence(trials.windows(preprocessing, rows), trials.classes, note=note)
+    return describe_windows(trials, preprocessing, rows, trials.classes, note=note)
 
 
 def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> dict[str, Any]:

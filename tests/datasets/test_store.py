@@ -93,7 +93,10 @@ def test_a_channel_of_nan_is_repaired_where_the_first_step_does_and_refused_else
     broken = recording(channels=8, space=space, source=ArraySource(samples))
     with pytest.raises(DataError, match=r"channels \['E3'\] are NaN or infinite"):
         prepare_store([broken], [Doubled()], tmp_path)
-    assert np.isfinite(prepare_store([broken], [InterpolateBads()], tmp_path).entries[0].array()).all()
+    repaired = prepare_store([broken], [InterpolateBads()], tmp_path).entries[0]
+    assert np.isfinite(repaired.array()).all()
+    assert repaired.notes[0].startswith("interpolated E3 (")
+    assert prepare_store([broken], [InterpolateBads()], tmp_path).entries[0] == repaired
 
 
 def test_channels_marked_as_bad_reach_the_steps_and_make_another_entry(tmp_path: Path) -> None:
