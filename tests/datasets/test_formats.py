@@ -19,8 +19,10 @@ from brain_decode.datasets.files import FilesDataset
 from brain_decode.datasets.formats import open_raw, open_recording
 from brain_decode.datasets.store import prepare_store
 from brain_decode.datasets.window_table import build_window_table
+from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.recording import Entities
 from brain_decode.signals.sensors import Sensors
+from brain_decode.training.trials import Trials
 
 RATE_HZ, N_TIMES = 100.0, 1000
 
@@ -185,6 +187,9 @@ def test_runs_of_different_rates_are_named(tmp_path: Path) -> None:
     for read in (store.batch, store.read):
         with pytest.raises(SpecMismatch, match=r"run-01'? has .*100(.0)? Hz.*run-02'? has .*50(.0)?.*resample"):
             read(windows.table)
+    trials = Trials(recordings, windows.table, "classification", tmp_path / "store")
+    with pytest.raises(SpecMismatch, match=r"'sub-01_run-01' has 100 Hz, 'sub-01_run-02' has 50 Hz. Add a resample"):
+        trials.store(Preprocessing())
 
 
 def test_listed_files_of_cut_trials_become_trials(tmp_path: Path) -> None:
