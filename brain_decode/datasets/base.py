@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from brain_decode.core.errors import ConfigError, DataError, did_you_mean, unknown_option
+from brain_decode.signals.amplitude import unit_factor_guess
 from brain_decode.signals.recording import Entities, Recording
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import Task
@@ -35,6 +36,7 @@ _TASKS = ("classification", "regression", "retrieval")
 # Typical spread of a channel in SI units; outside it the unit of the file was misread (for instance µV read as V).
 _PLAUSIBLE_SPREAD = {"V": (1e-8, 1e-2), "T": (1e-16, 1e-8), "T/m": (1e-15, 1e-7)}
 _SPREAD_SAMPLES = 4096
+_SPREAD_TRIALS = 16
 
 
 @dataclass(frozen=True)
@@ -139,13 +141,21 @@ class Facts:
 
 
 def check_facts(facts: Facts, recordings: Sequence[Recording]) -> list[str]:
-    """Check each recording, and return warnings about participants the facts do not list.
+    """Check each recording, and return warnings.
+
+    They tell of participants the facts do not list, of signals whose size belongs to another unit, and what the
+    recordings' notes say was lost or filled in.
 
     Raises:
         DataError: A broken fact, with the file, what was expected and what is there.
     """
     for disagreement in fact_disagreements(facts, recordings):
         raise DataError(disagreement)
+    doubts = [doubt for recording in recordings for doubt in _unit_doubts(recording)]
+    return _unlisted_subjects(facts, recordings) + doubts + _notes(recordings)
+
+
+def _unlisted_subjects(facts: Facts, recordings: Sequence[Recording]) -> list[str]:
     if facts.subjects is None:
         return []
     listed = {str(subject) for subject in facts.subjects}
@@ -153,6 +163,38 @@ def check_facts(facts: Facts, recordings: Sequence[Recording]) -> list[str]:
     return (
         [f"Participants {others} are not among those the dataset card describes ({sorted(listed)})."] if others else []
     )
+
+
+def _notes(recordings: Sequence[Recording]) -> list[str]:
+    """Return each note once, with how many recordings have it."""
+    holders: dict[str, list[str]] = {}
+    for recording in recordings:
+        for note in recording.notes:
+            holders.setdefault(note, []).append(recording.label)
+    counted = {note: f" and {len(labels) - 1} more" if len(labels) > 1 else "" for note, labels in holders.items()}
+    return [f"{holders[note][0]}{others}: {note}" for note, others in counted.items()]
+
+
+def _unit_doubts(recording: Recording) -> list[str]:
+    """Return a warning where the first samples are a thousand times too large or small for their sensors."""
+    if not isinstance(recording.space, Sensors):
+        return []
+    decoded = recording.space.decoded_indices()
+    samples = _first_samples(recording)[..., decoded, :]
+    flat = samples if recording.continuous else samples.transpose(1, 0, 2).reshape(len(decoded), -1)
+    factor = unit_factor_guess(flat, [recording.space.types[index] for index in decoded])
+    if factor in (None, 1.0):
+        return []
+    return [
+        f"{_where(recording)}: its samples are of a size that becomes believable times {factor:g}; their unit is "
+        "probably labelled wrongly. Correct the unit in the file, or describe it in the dataset's entry."
+    ]
+
+
+def _first_samples(recording: Recording) -> np.ndarray:
+    if recording.continuous:
+        return recording.read(0, min(_SPREAD_SAMPLES, recording.n_times))
+    return recording.read_trials(range(min(_SPREAD_TRIALS, recording.source.n_trials)))
 
 
 def fact_disagreements(facts: Facts, recordings: Sequence[Recording]) -> Iterator[str]:
@@ -197,10 +239,7 @@ def _unit_disagreements(unit: str, recording: Recording) -> Iterable[tuple[str, 
     if unit not in _PLAUSIBLE_SPREAD:
         raise unknown_option("unit in facts", unit, [*_PLAUSIBLE_SPREAD, "1"])
     low, high = _PLAUSIBLE_SPREAD[unit]
-    if recording.continuous:
-        samples = recording.read(0, min(_SPREAD_SAMPLES, recording.n_times))
-    else:
-        samples = recording.read_trials(range(min(16, recording.source.n_trials)))
+    samples = _first_samples(recording)
     if isinstance(recording.space, Sensors):
         samples = samples[..., recording.space.decoded_indices(), :]
     spread = float(np.median(np.nanstd(samples, axis=-1)))

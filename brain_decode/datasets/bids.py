@@ -17,7 +17,7 @@ from mne_bids import get_entities_from_fname
 from brain_decode.core.errors import DataError, unknown_option
 from brain_decode.datasets.base import Dataset, Facts, choose_recordings, dataset_folder
 from brain_decode.datasets.electrodes import apply_electrodes
-from brain_decode.datasets.formats import RAW_EXTENSIONS, open_raw
+from brain_decode.datasets.formats import RAW_EXTENSIONS, open_noted_raw
 from brain_decode.datasets.raw_files import ChannelSettings, apply_settings, recording_files, set_types
 from brain_decode.signals.joining import join_recordings
 from brain_decode.signals.mne_conversion import annotation_events, recording_from_raw
@@ -97,7 +97,7 @@ class BidsDataset(Dataset):
 
     def recordings(self) -> list[Recording]:
         wanted = self.datatypes[0] if len(self.datatypes) == 1 else "*eg"
-        folder = dataset_folder(self.root, f"sub-*/**/*_{wanted}.*", self.name)
+        folder = dataset_folder(self.root, f"sub-*/**/*_{wanted}*", self.name)
         kinds = self.datatypes or (_datatype_in(folder),)
         of_kind = [self._of_kind(folder, kind) for kind in kinds]
         for kind, found in zip(kinds[1:], of_kind[1:], strict=True):
@@ -111,7 +111,7 @@ class BidsDataset(Dataset):
         return {entities: self._open(folder, entities, path) for entities, path in chosen.items()}
 
     def _open(self, folder: Path, entities: Entities, path: Path) -> Recording:
-        raw = open_raw(path)
+        raw, lost = open_noted_raw(path)
         sidecar = merged_sidecar(folder, path)
         _check_rate(raw, sidecar, path)
         _check_length(raw, sidecar, path)
@@ -127,7 +127,7 @@ class BidsDataset(Dataset):
             recording,
             reference=None if reference in (None, "n/a") else str(reference),
             files=recording_files(path, raw),
-            notes=notes,
+            notes=(*lost, *notes),
         )
 
 
@@ -137,7 +137,7 @@ def _datatype_in(folder: Path) -> str:
     Raises:
         DataError: Several kinds.
     """
-    present = [kind for kind in _DATATYPES if next(folder.glob(f"sub-*/**/*_{kind}.*"), None) is not None]
+    present = [kind for kind in _DATATYPES if next(folder.glob(f"sub-*/**/*_{kind}*"), None) is not None]
     if len(present) != 1:
         raise DataError(
             f"{folder} holds recordings of the kinds {', '.join(present) or 'none'}; one is read at a time. Set "
@@ -153,9 +153,10 @@ def _recording_paths(folder: Path, datatype: str, acquisition: str | None) -> di
         DataError: No recording, or two forms of one run.
     """
     found: dict[Entities, Path] = {}
-    for pattern in (f"sub-*/{datatype}/*_{datatype}.*", f"sub-*/ses-*/{datatype}/*_{datatype}.*"):
+    for pattern in (f"sub-*/{datatype}/*_{datatype}*", f"sub-*/ses-*/{datatype}/*_{datatype}*"):
         for path in sorted(folder.glob(pattern)):
-            if path.suffix not in RAW_EXTENSIONS:
+            # 4D and KIT recordings may be folders without an extension.
+            if path.suffix not in RAW_EXTENSIONS and not (path.is_dir() and not path.suffix):
                 continue
             parts = get_entities_from_fname(path.name, on_error="ignore")
             later_part = str(parts.get("split") or "1").lstrip("0") not in ("", "1")

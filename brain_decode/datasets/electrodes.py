@@ -39,10 +39,11 @@ def apply_electrodes(raw: Any, table: pd.DataFrame, system: dict[str, Any], sour
         row = int(np.flatnonzero(wrong.any(axis=1))[0])
         raise DataError(f"{source.name}: the position in row {row + 1} must be numbers or n/a. Correct the file.")
     factor = _factor(system, source)
+    known = set(raw.ch_names)
     placed = {
         str(name): place * factor
         for name, place in zip(table["name"], coordinates, strict=True)
-        if str(name) in raw.ch_names and np.isfinite(place).all()
+        if str(name) in known and np.isfinite(place).all()
     }
     if placed:
         montage = mne.channels.make_dig_montage(placed, coord_frame=_frame(system))

@@ -1,4 +1,4 @@
-"""Continuous recordings that lie outside BIDS: any list of files MNE reads."""
+"""Recordings that lie outside BIDS: any list of files of any format this package opens."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ import pandas as pd
 import scipy.io
 
 from brain_decode.datasets.base import Dataset, Facts, choose_recordings, dataset_folder, event_text, named_files
-from brain_decode.datasets.formats import open_raw
+from brain_decode.datasets.formats import holds_trials, open_noted_raw, open_noted_trials
 from brain_decode.datasets.raw_files import ChannelSettings, apply_settings, recording_files
-from brain_decode.signals.mne_conversion import annotation_events, recording_from_raw
+from brain_decode.signals.mne_conversion import annotation_events, recording_from_epochs, recording_from_raw
 from brain_decode.signals.recording import Entities, Recording
 
 __all__ = ["FilesDataset"]
 
 
 class FilesDataset(Dataset):
-    """Raw files found by a pattern; their events are the annotations, for EEGLAB sets with all event fields.
+    """Files found by a pattern; their events are the annotations, for EEGLAB sets with all event fields.
+
+    Files of epochs, averages or several EEGLAB trials become recordings of cut trials.
 
     Args:
         root: The folder of the files, or the folder that holds it.
@@ -70,13 +72,22 @@ class FilesDataset(Dataset):
         return [self._open(entities, chosen[entities]) for entities in sorted(chosen)]
 
     def _open(self, entities: Entities, path: Path) -> Recording:
-        raw = open_raw(path)
-        notes = apply_settings(raw, self.channels, path.name)
+        if holds_trials(path):
+            return self._open_trials(entities, path)
+        raw, lost = open_noted_raw(path)
+        filled = apply_settings(raw, self.channels, path.name)
         if self.line_frequency_hz is not None:
             raw.info["line_freq"] = float(self.line_frequency_hz)
         events = _eeglab_events(path, raw) if path.suffix == ".set" else annotation_events(raw)
         recording = recording_from_raw(raw, entities, events=events)
-        return replace(recording, files=recording_files(path, raw), notes=notes)
+        return replace(recording, files=recording_files(path, raw), notes=(*lost, *filled))
+
+    def _open_trials(self, entities: Entities, path: Path) -> Recording:
+        epochs, lost = open_noted_trials(path)
+        filled = apply_settings(epochs, self.channels, path.name)
+        recording = recording_from_epochs(epochs, entities)
+        line_frequency_hz = self.line_frequency_hz or recording.line_frequency_hz
+        return replace(recording, files=(path,), line_frequency_hz=line_frequency_hz, notes=(*lost, *filled))
 
 
 def _eeglab_events(path: Path, raw: Any) -> pd.DataFrame:

@@ -5,20 +5,31 @@ from __future__ import annotations
 import logging
 import re
 import warnings
+import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import mne
 import numpy as np
+import scipy.io
 
 from brain_decode.core.errors import BrainDecodeError, DataError, MissingExtra
+from brain_decode.datasets.file_damage import promised_edf_length, require_whole, wrong_mff_event
 from brain_decode.datasets.muse_csv import read_muse_csv
-from brain_decode.datasets.xdf import read_xdf
+from brain_decode.datasets.xdf import DAMAGED, read_xdf
 from brain_decode.signals.mne_conversion import recording_from_epochs, recording_from_raw
 from brain_decode.signals.recording import Entities, Recording
 
-__all__ = ["RAW_EXTENSIONS", "open_raw", "open_recording"]
+__all__ = [
+    "RAW_EXTENSIONS",
+    "holds_trials",
+    "open_noted_raw",
+    "open_noted_trials",
+    "open_raw",
+    "open_recording",
+]
 
 _LOG = logging.getLogger(__name__)
 RAW_EXTENSIONS = (
@@ -27,7 +38,7 @@ RAW_EXTENSIONS = (
 )  # fmt: skip
 _READ_ERRORS = (
     ValueError, OSError, RuntimeError, KeyError, IndexError, TypeError, AttributeError, NotImplementedError,
-    UnicodeError, EOFError, ZeroDivisionError, AssertionError, OverflowError,
+    UnicodeError, EOFError, ZeroDivisionError, AssertionError, OverflowError, zlib.error,
 )  # fmt: skip
 _COMPANIONS = {
     ".eeg": "the .vhdr file beside it",
@@ -44,23 +55,26 @@ _PLAIN_ARRAYS = (
     "holds plain numbers; their rate, unit and channel names are not in it. Describe them in a YAML entry with "
     "loader._target_: brain_decode.datasets.arrays.ArrayDataset (see datasets/eeg_fingertap_bci2iv.yaml)"
 )
+_KIT = (".sqd", ".con")
 _TRIALS = ("-epo.fif", "_epo.fif", "-epo.fif.gz", "_epo.fif.gz")
 _AVERAGES = ("-ave.fif", "_ave.fif", "-ave.fif.gz", "_ave.fif.gz")
 
 
 def open_recording(path: Path, entities: Entities) -> Recording:
-    """Return the recording of a file: continuous, cut trials of `-epo.fif`, or the averages of `-ave.fif` as trials.
+    """Return the recording of a file: continuous, or cut trials.
+
+    Cut trials are those of `-epo.fif` and of EEGLAB sets with several trials; the averages of `-ave.fif` are one trial
+    for each condition.
 
     Raises:
         DataError: A file that is absent, damaged or no recording.
         MissingExtra: A format whose reader is not installed.
     """
-    if path.name.endswith(_TRIALS):
-        epochs = _guarded(path, _read_epochs)
-        return recording_from_epochs(epochs, entities=entities)
-    if path.name.endswith(_AVERAGES):
-        return recording_from_epochs(_guarded(path, _read_averages), entities=entities)
-    return recording_from_raw(open_raw(path), entities=entities)
+    if holds_trials(path):
+        epochs, notes = open_noted_trials(path)
+        return replace(recording_from_epochs(epochs, entities=entities), files=(path,), notes=notes)
+    raw, notes = open_noted_raw(path)
+    return replace(recording_from_raw(raw, entities=entities), notes=notes)
 
 
 def open_raw(path: Path) -> Any:
@@ -70,13 +84,46 @@ def open_raw(path: Path) -> Any:
         DataError: A file that is absent, no recording, cut off or damaged, or whose channel names are not unique.
         MissingExtra: A format whose reader is not installed.
     """
-    raw = _guarded(path, _reader(path))
-    _require_whole(path, raw)
-    return raw
+    return open_noted_raw(path)[0]
 
 
-def _guarded(path: Path, read: Callable[[Path], Any]) -> Any:
-    """Return what a reader returns; whatever it raises or warns of becomes one clear error."""
+def open_noted_raw(path: Path) -> tuple[Any, tuple[str, ...]]:
+    """Return what `open_raw` does, and sentences about what the file lost, for the recording's notes."""
+    raw, notes = _guarded(path, _reader(path))
+    require_whole(path, raw)
+    return raw, notes
+
+
+def holds_trials(path: Path) -> bool:
+    """Return True for a file of cut trials: epochs, averages, or an EEGLAB set of several trials."""
+    if path.name.endswith((*_TRIALS, *_AVERAGES)):
+        return True
+    return path.suffix.lower() == ".set" and path.is_file() and _n_eeglab_trials(path) > 1
+
+
+def open_noted_trials(path: Path) -> tuple[Any, tuple[str, ...]]:
+    """Return cut trials as `mne.Epochs`, and sentences about what the file lost.
+
+    Raises:
+        DataError: A file that is absent or damaged.
+        MissingExtra: A format whose reader is not installed.
+    """
+    if path.name.endswith(_TRIALS):
+        return _guarded(path, _read_epochs)
+    return _guarded(path, _read_averages if path.name.endswith(_AVERAGES) else _read_eeglab_trials)
+
+
+def _n_eeglab_trials(path: Path) -> int:
+    """Return the trials of an EEGLAB set; damaged sets and those of MATLAB 7.3 count as continuous."""
+    try:
+        saved = scipy.io.loadmat(path, squeeze_me=True, struct_as_record=False, variable_names=["EEG", "trials"])
+        return int(saved["EEG"].trials if "EEG" in saved else saved["trials"])
+    except _READ_ERRORS:
+        return 1
+
+
+def _guarded(path: Path, read: Callable[[Path], Any]) -> tuple[Any, tuple[str, ...]]:
+    """Return what a reader returns, and notes; whatever it raises or warns of becomes one clear error or a note."""
     if not path.exists():
         raise DataError(f"The recording {path} does not exist.")
     if path.is_file() and path.stat().st_size == 0:
@@ -92,74 +139,48 @@ def _guarded(path: Path, read: Callable[[Path], Any]) -> Any:
             f"{path.name} needs a reader that is not installed: install brain_decode[formats]."
         ) from error
     except _READ_ERRORS as error:
-        raise DataError(f"{path.name} could not be read as {_kind(path)}: {_reason(error)}") from error
-    for warning in caught:
-        _heed(path, str(warning.message))
-    return opened
+        if "pip install" in str(error) or "required to read" in str(error):
+            said = str(error).strip().split("\n")[0].rstrip(".")
+            raise MissingExtra(f"{path.name}: {said}. Install brain_decode[formats].") from error
+        raise DataError(f"{path.name} could not be read as {_kind(path)}{_reason(path, error)}") from error
+    noted = [_heed(path, str(warning.message)) for warning in caught]
+    return opened, tuple(dict.fromkeys(note for note in noted if note))
 
 
 def _kind(path: Path) -> str:
     return "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix or "a 4D recording"
 
 
-def _reason(error: Exception) -> str:
+def _reason(path: Path, error: Exception) -> str:
+    event = wrong_mff_event(path)
+    if event:
+        return f": {event}"
     said = str(error).strip().split("\n")[0].rstrip(".")
-    if "pip install" in said or "required to read" in said:
-        return f"{said}. Install brain_decode[formats]."
-    return f"{said or type(error).__name__}. Check or replace the file."
+    return (
+        f" ({said or type(error).__name__}): it is cut off, damaged, or of another kind than its name says. Copy the "
+        "file again, or replace it."
+    )
 
 
-def _heed(path: Path, message: str) -> None:
-    """Turn warnings about lost or invented data into errors."""
+def _heed(path: Path, message: str) -> str | None:
+    """Turn warnings about invented data into errors, and those about lost data into a note."""
     lowered = message.lower()
     if "not unique" in lowered or "duplicate" in lowered:
         raise DataError(f"{path.name}: {message} Give each channel a name of its own in the file.")
     if "does not match the file size" in lowered:
         raise DataError(
-            f"{path.name} is cut off, or its header lies about its length: {_header_length(path)} Copy the file again, "
-            "or correct the number of records in its header."
+            f"{path.name} is cut off, or its header lies about its length: {promised_edf_length(path)} Copy the file "
+            "again, or correct the number of records in its header."
         )
     if "outside data range" in lowered or "outside the data range" in lowered:
-        _LOG.warning("%s: %s Was the signal file cut off?", path.name, message)
+        note = f"{path.name}: {message} Was the signal file cut off?"
+    elif DAMAGED in message:
+        note = f"{path.name}: {message}"
     else:
         _LOG.debug("%s: %s", path.name, message)
-
-
-def _header_length(path: Path) -> str:
-    """Return what the header of an EDF or BDF file promises, and what there is."""
-    header = path.read_bytes()[:256]
-    try:
-        header_bytes, n_records, n_channels = int(header[184:192]), int(header[236:244]), int(header[252:256])
-        samples = path.read_bytes()[256 + 216 * n_channels : 256 + 224 * n_channels]
-        per_record = sum(int(samples[start : start + 8]) for start in range(0, 8 * n_channels, 8))
-    except ValueError:
-        return "the header is damaged."
-    width = 3 if path.suffix.lower() == ".bdf" else 2
-    promised, found = header_bytes + n_records * per_record * width, path.stat().st_size
-    return f"it promises {promised} bytes in {n_records} records, the file has {found}."
-
-
-def _require_whole(path: Path, raw: Any) -> None:
-    """Refuse recordings without samples, and BrainVision signal files that end within a sample.
-
-    Raises:
-        DataError: Says what is missing.
-    """
-    if raw.n_times == 0:
-        raise DataError(f"{path.name} has no samples: the recording lasts 0 seconds. Leave the file out.")
-    if path.suffix == ".vhdr" and raw.filenames:
-        size, sample_bytes = Path(raw.filenames[0]).stat().st_size, _sample_bytes(path) * len(raw.ch_names)
-        if sample_bytes and size % sample_bytes:
-            raise DataError(
-                f"{Path(raw.filenames[0]).name} is cut off: {size} bytes are no whole number of samples of "
-                f"{len(raw.ch_names)} channels ({sample_bytes} bytes each). Copy the file again."
-            )
-
-
-def _sample_bytes(header: Path) -> int:
-    """Return the bytes of one value of a binary BrainVision file, 0 where it is text."""
-    found = re.search(r"BinaryFormat\s*=\s*(\w+)", header.read_text(encoding="utf-8", errors="replace"))
-    return {"INT_16": 2, "INT_32": 4, "IEEE_FLOAT_32": 4}.get(found.group(1).upper(), 0) if found else 0
+        return None
+    _LOG.warning("%s", note)
+    return note
 
 
 def _reader(path: Path) -> Callable[[Path], Any]:
@@ -185,6 +206,8 @@ def _reader(path: Path) -> Callable[[Path], Any]:
     }
     if suffix in special:
         return special[suffix]
+    if path.is_dir() and not suffix:
+        return _read_folder
     if path.is_file() and suffix not in (".gz", *RAW_EXTENSIONS):
         if not _bti_parts(path):
             raise DataError(
@@ -193,6 +216,10 @@ def _reader(path: Path) -> Callable[[Path], Any]:
             )
         return _read_bti
     return _read_any
+
+
+def _read_eeglab_trials(path: Path) -> Any:
+    return mne.io.read_epochs_eeglab(path, verbose="WARNING")
 
 
 def _read_any(path: Path) -> Any:
@@ -248,6 +275,23 @@ def _bti_parts(path: Path) -> tuple[Path, Path] | None:
     config = [other for other in beside if "config" in other.name.lower() and other.name.endswith(ending)]
     shape = [other for other in beside if re.search(r"(^|_)hs", other.name.lower()) and other.name.endswith(ending)]
     return (config[0], shape[0]) if config and shape else None
+
+
+def _read_folder(path: Path) -> Any:
+    """Return the 4D or KIT recording in a folder, as BIDS keeps them.
+
+    Raises:
+        DataError: None, or several.
+    """
+    inside = sorted(file for file in path.iterdir() if file.is_file())
+    kit = [file for file in inside if file.suffix in _KIT and not file.stem.endswith("_markers")]
+    readable = kit or [file for file in inside if _bti_parts(file) is not None]
+    if len(readable) != 1:
+        raise DataError(
+            f"The folder {path.name} should hold one 4D recording with its config and hs_file, or one KIT recording; "
+            f"it holds {[file.name for file in inside]}."
+        )
+    return _read_any(readable[0]) if kit else _read_bti(readable[0])
 
 
 def _read_bti(path: Path) -> Any:

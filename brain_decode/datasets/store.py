@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.metadata import version
@@ -304,6 +304,7 @@ class SignalStore:
         """
         recordings = table["recording"].to_numpy(dtype=int)
         lengths = self._lengths(table, recordings)
+        self.require_one_rate(np.unique(recordings))
         layouts: dict[Any, int] = {}
         group_of = {
             position: layouts.setdefault((self.entries[position].sensors, self.entries[position].rate_hz), len(layouts))
@@ -315,6 +316,21 @@ class SignalStore:
         if len(parts) == 1:
             return parts[0]
         return SignalBatch.concatenate(parts).rows(np.argsort(np.concatenate(members), kind="stable"))
+
+    def require_one_rate(self, positions: Iterable[int]) -> None:
+        """Refuse recordings of different rates, naming one of each.
+
+        Raises:
+            SpecMismatch: Says which recordings, and what to do.
+        """
+        entries = [self.entries[position] for position in sorted(positions)]
+        example = {entry.rate_hz: entry.label for entry in reversed(entries)}
+        if len(example) > 1:
+            named = ", ".join(f"'{label}' has {rate:g} Hz" for rate, label in reversed(example.items()))
+            raise SpecMismatch(
+                f"Recordings of one run need one sampling rate: {named}. Add a resample step to preprocessing, or "
+                "leave the runs of the other rate out."
+            )
 
     def _array(self, position: int) -> np.ndarray:
         if position not in self._arrays:

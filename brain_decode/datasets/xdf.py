@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,23 @@ import numpy as np
 
 from brain_decode.core.errors import DataError, MissingExtra
 
-__all__ = ["read_xdf"]
+__all__ = ["DAMAGED", "read_xdf"]
+
+DAMAGED = "The file is damaged or cut off"  # how the warning begins when parts of the file were skipped
 
 _VOLTS = {"microvolts": 1e-6, "microvolt": 1e-6, "uv": 1e-6, "µv": 1e-6, "millivolts": 1e-3, "mv": 1e-3, "volts": 1.0}
 _SIGNAL_TYPES = ("EEG", "MEG", "ECOG", "SEEG")
+
+
+class _Noticed(logging.Handler):
+    """Counts the places that pyxdf could not read; it goes on after each and only logs it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.n_breaks = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.n_breaks += "corruption" in record.getMessage()
 
 
 def read_xdf(path: Path) -> Any:
@@ -31,10 +46,16 @@ def read_xdf(path: Path) -> Any:
         import pyxdf
     except ImportError as error:
         raise MissingExtra(f"{path.name} needs pyxdf: install brain_decode[formats].") from error
+    noticed = _Noticed()
+    logging.getLogger("pyxdf.pyxdf").addHandler(noticed)
     try:
         streams, _ = pyxdf.load_xdf(str(path), verbose=False)
     except Exception as error:  # pyxdf raises whatever the damaged bytes lead to
         raise DataError(f"{path.name} could not be read as XDF: {error}. Copy the file again.") from error
+    finally:
+        logging.getLogger("pyxdf.pyxdf").removeHandler(noticed)
+    if noticed.n_breaks:
+        warnings.warn(f"{DAMAGED}: {noticed.n_breaks} of its parts could not be read and were skipped.", stacklevel=2)
     signal = _signal_stream(streams, path)
     stamps = np.asarray(signal["time_stamps"])
     rate = float(_text(signal["info"], "nominal_srate"))

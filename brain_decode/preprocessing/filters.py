@@ -54,22 +54,25 @@ class BandPass(SignalStep):
         """Return the filtered signal.
 
         Raises:
-            SpecMismatch: The upper edge reaches half the sampling rate.
+            SpecMismatch: An edge reaches half the sampling rate.
             DataError: Samples that are not finite.
         """
         _require_finite(self.name, signal)
-        nyquist = signal.rate_hz / 2
-        if self.high_hz is not None and self.high_hz >= nyquist:
-            raise SpecMismatch(
-                f"bandpass up to {self.high_hz:g} Hz needs more than {2 * self.high_hz:g} samples per second; the "
-                f"recording has {signal.rate_hz:g} Hz. Lower high_hz."
-            )
+        self._require_below_half(signal.rate_hz)
         if self.is_causal:
             return signal.with_data(scipy_signal.sosfilt(self._sections(signal.rate_hz), signal.data, axis=1))
         from mne.filter import filter_data
 
         filtered = filter_data(signal.data, signal.rate_hz, self.low_hz, self.high_hz, copy=True, verbose="ERROR")
         return signal.with_data(filtered)
+
+    def _require_below_half(self, rate_hz: float) -> None:
+        for setting, edge, which in (("high_hz", self.high_hz, "up to"), ("low_hz", self.low_hz, "from")):
+            if edge is not None and edge >= rate_hz / 2:
+                raise SpecMismatch(
+                    f"bandpass {which} {edge:g} Hz needs more than {2 * edge:g} samples per second; the recording has "
+                    f"{rate_hz:g} Hz. Lower {setting}."
+                )
 
     def _sections(self, rate_hz: float) -> np.ndarray:
         if self.low_hz is None or self.high_hz is None:

@@ -304,7 +304,8 @@ def _header(recording: Recording) -> mne.Info:
         raise DataError(f"{recording.label} holds voxels; MNE describes sensors. Use nibabel for volumes.")
     same_rate = recording.header is not None and recording.header["sfreq"] == recording.rate_hz
     if recording.header is not None and same_rate and set(recording.space.names) <= set(recording.header["ch_names"]):
-        order = [recording.header["ch_names"].index(name) for name in recording.space.names]
+        index_of = {name: index for index, name in enumerate(recording.header["ch_names"])}
+        order = [index_of[name] for name in recording.space.names]
         return mne.pick_info(recording.header, order, copy=True)
     info = info_from_sensors(recording.space, recording.rate_hz)
     if recording.line_frequency_hz is not None:

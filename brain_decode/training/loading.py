@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,8 @@ from brain_decode.signals.spec import Task
 from brain_decode.training.trials import Trials, describe_classes
 
 __all__ = ["LoadedRun", "load_recordings", "load_run", "load_windows"]
+
+_LOG = logging.getLogger(__name__)
 
 _READ_ROWS = 1024  # windows read at once while rejection looks at their amplitudes
 
@@ -69,6 +72,8 @@ def load_run(
         DataError: Broken facts, or no window at all.
     """
     loaded = load_windows(config, window=window, target=target)
+    for warning in loaded.warnings:
+        _LOG.warning("%s", warning)
     loaded.rejection = _reject(config, loaded.trials, preprocessing)
     return loaded
 

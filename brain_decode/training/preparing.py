@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.loading import dataset_entries, load_recordings
 
 __all__ = ["prepare"]
+
+_LOG = logging.getLogger(__name__)
 
 
 def prepare(config: DictConfig) -> Iterator[str]:
@@ -24,7 +27,8 @@ def prepare(config: DictConfig) -> Iterator[str]:
     preprocessing = Preprocessing.from_json(steps)  # type: ignore[arg-type]
     for entry in dataset_entries(config):
         dataset, recordings = load_recordings(entry)
-        dataset.check_facts(recordings)
+        for warning in dataset.check_facts(recordings):
+            _LOG.warning("%s", warning)
         folder = Path(config.paths.store)
         workers = int(config.get("workers") or 1)
         store = prepare_store(recordings, preprocessing.signal_steps, folder, workers=workers)

@@ -52,12 +52,16 @@ class Trials:
     _stores: dict[str, SignalStore] = field(default_factory=dict, repr=False)
 
     def store(self, preprocessing: Preprocessing) -> SignalStore:
-        """Return the store of these stateless steps, made on first use."""
+        """Return the store of these stateless steps, made on first use.
+
+        Raises:
+            SpecMismatch: Recordings of different rates after these steps.
+        """
         key = json.dumps([step.to_json() for step in preprocessing.signal_steps], sort_keys=True)
         if key not in self._stores:
-            self._stores[key] = prepare_store(
-                self.recordings, preprocessing.signal_steps, self.store_folder, workers=self.workers
-            )
+            store = prepare_store(self.recordings, preprocessing.signal_steps, self.store_folder, workers=self.workers)
+            store.require_one_rate(self.table["recording"].unique())
+            self._stores[key] = store
         return self._stores[key]
 
     def windows(self, preprocessing: Preprocessing, rows: np.ndarray) -> Windows:

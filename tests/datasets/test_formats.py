@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import mne
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.io
 
-from brain_decode.core.errors import DataError
+from brain_decode.core.errors import DataError, MissingExtra, SpecMismatch
 from brain_decode.datasets.base import EventTarget
 from brain_decode.datasets.bids import BidsDataset
 from brain_decode.datasets.files import FilesDataset
 from brain_decode.datasets.formats import open_raw, open_recording
+from brain_decode.datasets.store import prepare_store
 from brain_decode.datasets.window_table import build_window_table
+from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.recording import Entities
 from brain_decode.signals.sensors import Sensors
+from brain_decode.training.trials import Trials
 
 RATE_HZ, N_TIMES = 100.0, 1000
 
@@ -75,7 +80,17 @@ def test_events_after_the_end_of_a_cut_off_signal_are_told(tmp_path: Path, caplo
     cut(signal, signal.stat().st_size * 6 // 10)
     recording = FilesDataset(tmp_path, name="d", files="*.vhdr").recordings()[0]
     assert len(recording.events) == 2
-    assert "Omitted 1 annotation(s) that were outside data range. Was the signal file cut off?" in caplog.text
+    note = "run.vhdr: Omitted 1 annotation(s) that were outside data range. Was the signal file cut off?"
+    assert recording.notes == open_recording(path, Entities("01")).notes == (note,)
+    assert note in caplog.text
+
+
+def test_a_brainvision_signal_shorter_than_its_header_says_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "run.vhdr")
+    header = path.read_text(encoding="utf-8")
+    path.write_text(header.replace("[Common Infos]", "[Common Infos]\nDataPoints=5000"), encoding="utf-8")
+    with pytest.raises(DataError, match=r"run.vhdr promises 5000 samples, the file has 1000"):
+        open_raw(path)
 
 
 def test_events_of_bids_after_the_end_are_listed_as_exclusions(tmp_path: Path) -> None:
@@ -142,6 +157,74 @@ def test_averages_become_one_trial_for_each_condition(tmp_path: Path) -> None:
     assert not recording.continuous
     assert recording.events["trial_type"].tolist() == ["a", "b"]
     np.testing.assert_allclose(recording.read_trials([1]), 2e-6, rtol=1e-6)
+
+
+def test_microvolts_that_are_labelled_volts_are_told_and_volts_are_not(tmp_path: Path) -> None:
+    for name, factor in (("right", 1.0), ("wrong", 1e6)):
+        raw = raw_array()
+        raw.apply_function(lambda samples, by=factor: samples * by, verbose="ERROR")
+        raw.save(tmp_path / f"{name}_raw.fif", verbose="ERROR")
+    dataset = FilesDataset(tmp_path, name="d", files="*.fif")
+    (warning,) = dataset.check_facts(dataset.recordings())
+    assert warning.startswith("sub-01_run-02 (wrong_raw.fif): its samples are of a size that becomes believable times")
+    assert "times 1e-06; their unit is probably labelled wrongly" in warning
+
+
+def test_equal_notes_of_recordings_are_told_once(tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        write(tmp_path / f"{name}.vhdr")
+    dataset = FilesDataset(tmp_path, name="d", files="*.vhdr", montage="standard_1005")
+    (warning,) = dataset.check_facts(dataset.recordings())
+    assert warning.startswith("sub-01_run-01 and 2 more: positions of 3 of 3 EEG channels")
+
+
+def test_runs_of_different_rates_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "a.vhdr")
+    write(tmp_path / "b.vhdr", raw_array().resample(50.0, verbose="ERROR"))
+    recordings = FilesDataset(tmp_path, name="d", files="*.vhdr").recordings()
+    windows = build_window_table(recordings, dataset="d", target=EventTarget(), start_s=0.0, stop_s=0.5)
+    store = prepare_store(recordings, [], tmp_path / "store")
+    for read in (store.batch, store.read):
+        with pytest.raises(SpecMismatch, match=r"run-01'? has .*100(.0)? Hz.*run-02'? has .*50(.0)?.*resample"):
+            read(windows.table)
+    trials = Trials(recordings, windows.table, "classification", tmp_path / "store")
+    with pytest.raises(SpecMismatch, match=r"'sub-01_run-01' has 100 Hz, 'sub-01_run-02' has 50 Hz. Add a resample"):
+        trials.store(Preprocessing())
+
+
+def test_listed_files_of_cut_trials_become_trials(tmp_path: Path) -> None:
+    info = mne.create_info(["Fz", "Cz"], RATE_HZ, "eeg")
+    epochs = mne.EpochsArray(np.full((4, 2, 50), 1e-6), info, tmin=-0.1, verbose="ERROR")
+    epochs.save(tmp_path / "x-epo.fif", verbose="ERROR")
+    recording = FilesDataset(tmp_path, name="d", files="*.fif", montage="standard_1005").recordings()[0]
+    assert recording.read_trials([3]).shape == (1, 2, 50)
+    assert recording.notes == ("positions of 2 of 2 EEG channels are those of montage standard_1005, not measured",)
+
+
+def test_an_eeglab_set_of_several_trials_becomes_trials(tmp_path: Path) -> None:
+    labels = np.array([("Fz",), ("Cz",)], dtype=[("labels", object)])
+    events = np.array([(1.0, "go", 1), (51.0, "stop", 2)], dtype=[("latency", float), ("type", object), ("epoch", int)])
+    trials = np.array([("go", 0.0), ("stop", 0.0)], dtype=[("eventtype", object), ("eventlatency", object)])
+    saved = {
+        "trials": 2.0, "nbchan": 2.0, "pnts": 50.0, "srate": RATE_HZ, "xmin": 0.0, "xmax": 0.49, "chanlocs": labels,
+        "data": np.full((2, 50, 2), 20.0), "event": events, "epoch": trials, "icawinv": [], "icaweights": [],
+        "icasphere": [], "ref": "common", "setname": "", "icaact": [], "urevent": [], "chaninfo": {"nosedir": "+X"},
+    }  # fmt: skip
+    scipy.io.savemat(tmp_path / "x.set", {"EEG": saved})
+    recording = FilesDataset(tmp_path, name="d", files="*.set").recordings()[0]
+    assert recording.events["trial_type"].tolist() == ["go", "stop"]
+    np.testing.assert_allclose(recording.read_trials([0, 1]), 20e-6, rtol=1e-6)
+
+
+def test_a_reader_that_is_not_installed_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run.xdf").write_bytes(b"XDF:")
+    monkeypatch.setitem(sys.modules, "pyxdf", None)
+    with pytest.raises(MissingExtra, match=r"run.xdf needs pyxdf: install brain_decode\[formats\]"):
+        open_raw(tmp_path / "run.xdf")
+    (tmp_path / "run.cnt").write_bytes(b"RIFF" + bytes(100))
+    monkeypatch.setitem(sys.modules, "antio", None)
+    with pytest.raises(MissingExtra, match=r"run.cnt.*brain_decode\[formats\]"):
+        open_raw(tmp_path / "run.cnt")
 
 
 def test_ten_thousand_channels_are_no_trouble() -> None:

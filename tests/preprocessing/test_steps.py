@@ -51,6 +51,13 @@ def test_the_bandpass_keeps_what_is_inside_and_removes_what_is_outside() -> None
     np.testing.assert_allclose(power, [np.sqrt(0.5), 0, 0], atol=0.02)
 
 
+@pytest.mark.parametrize("method", ["zero_phase", "causal"])
+def test_a_lower_edge_at_half_the_rate_is_refused(method: str) -> None:
+    signal = Continuous(np.ones((1, 100)), 2.0, EEG.pick([0]))
+    with pytest.raises(SpecMismatch, match=r"from 1 Hz needs more than 2 samples per second.* Lower low_hz"):
+        BandPass(1.0, None, method).apply(signal)
+
+
 def test_a_band_above_half_the_rate_is_refused() -> None:
     with pytest.raises(SpecMismatch, match="Lower high_hz"):
         BandPass(1.0, 100.0).apply(recording())

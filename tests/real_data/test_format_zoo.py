@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -60,7 +61,7 @@ REFUSED = {
     "format_zoo/bti/test_config_linux": "is no recording of a known format",
     "format_zoo/bti/test_hs_linux": "is no recording of a known format",
     "format_zoo/cnt/test.cnt": "the number of samples in its header does not fit its size",
-    "format_zoo/egi/testmff.mff": "could not be read as .mff",
+    "format_zoo/egi/testmff.mff": "8 event values in Events_exported_from_EEGLAB_2.xml, the first 'G2', are no numbers",
     "format_zoo/kit/test_mrk.sqd": "SQD file contains epochs, not raw data",
     "format_zoo/nicolet/test_nicolet_raw.head": "Give the .data file",
     "format_zoo/nifti_gifti/image_10426.nii.gz": "is an image",
@@ -88,8 +89,8 @@ def test_a_recording_opens_with_its_channels_rate_and_length(real_data_folder: P
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_is_no_recording_is_refused_in_one_sentence(real_data_folder: Path, name: str) -> None:
-    if name.endswith(".xdf"):
-        pytest.importorskip("pyxdf")
+    if name.endswith((".xdf", ".mff")):
+        pytest.importorskip("pyxdf" if name.endswith(".xdf") else "mffpy")
     with pytest.raises(DataError, match=REFUSED[name]) as caught:
         open_recording(real_data_folder / name, Entities("01"))
     assert "\n" not in str(caught.value)
@@ -103,6 +104,26 @@ def test_a_neuroscan_file_does_not_end_the_process(real_data_folder: Path) -> No
     )
     done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "DataError")
+
+
+def test_an_mff_folder_opens_once_its_event_values_have_the_right_type(real_data_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("mffpy")
+    folder = tmp_path / "copy.mff"
+    for source in (real_data_folder / "format_zoo" / "egi" / "testmff.mff").rglob("*.*"):
+        target = folder / source.relative_to(real_data_folder / "format_zoo" / "egi" / "testmff.mff")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(re.sub(rb'"long">(?=[A-Za-z])', b'"TEXT">', source.read_bytes()))
+    recording = open_recording(folder, Entities("01"))
+    assert (Counter(recording.space.types)["eeg"], recording.rate_hz, recording.duration_s) == (257, 250.0, 2.4)
+
+
+def test_an_xdf_file_that_is_cut_off_keeps_what_is_there_and_notes_it(real_data_folder: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pyxdf")
+    content = (real_data_folder / "format_zoo" / "xdf" / "clock_resets.xdf").read_bytes()
+    (tmp_path / "cut.xdf").write_bytes(content[: len(content) * 6 // 10])
+    recording = open_recording(tmp_path / "cut.xdf", Entities("01"))
+    assert recording.duration_s == pytest.approx(169.06)
+    assert recording.notes[0].startswith("cut.xdf: The file is damaged or cut off: 1 of its parts")
 
 
 def test_meg_and_eeg_of_one_recording_stay_together_with_their_coils(real_data_folder: Path) -> None:
