@@ -29,6 +29,7 @@ __all__ = [
     "dataset_folder",
     "event_text",
     "named_files",
+    "recording_notes",
 ]
 
 _LOG = logging.getLogger(__name__)
@@ -143,8 +144,7 @@ class Facts:
 def check_facts(facts: Facts, recordings: Sequence[Recording]) -> list[str]:
     """Check each recording, and return warnings.
 
-    They tell of participants the facts do not list, of signals whose size belongs to another unit, and what the
-    recordings' notes say was lost or filled in.
+    They tell of participants the facts do not list, and of signals whose size belongs to another unit.
 
     Raises:
         DataError: A broken fact, with the file, what was expected and what is there.
@@ -152,7 +152,7 @@ def check_facts(facts: Facts, recordings: Sequence[Recording]) -> list[str]:
     for disagreement in fact_disagreements(facts, recordings):
         raise DataError(disagreement)
     doubts = [doubt for recording in recordings for doubt in _unit_doubts(recording)]
-    return _unlisted_subjects(facts, recordings) + doubts + _notes(recordings)
+    return _unlisted_subjects(facts, recordings) + doubts
 
 
 def _unlisted_subjects(facts: Facts, recordings: Sequence[Recording]) -> list[str]:
@@ -165,7 +165,7 @@ def _unlisted_subjects(facts: Facts, recordings: Sequence[Recording]) -> list[st
     )
 
 
-def _notes(recordings: Sequence[Recording]) -> list[str]:
+def recording_notes(recordings: Sequence[Recording]) -> list[str]:
     """Return each note once, with how many recordings have it."""
     holders: dict[str, list[str]] = {}
     for recording in recordings:

@@ -237,10 +237,16 @@ def _fit_closed_form(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, se
             f"Encoder '{encoder.architecture}' is fitted in closed form and head '{head.architecture}' by gradient "
             "descent; choose a closed-form head (logistic_regression, shrinkage_lda, ridge)."
         )
-    encoder.fit(batch, labels)
-    with torch.no_grad():
-        embedding = encoder(batch)
-    head.fit(embedding, target)
+    try:
+        encoder.fit(batch, labels)
+        with torch.no_grad():
+            embedding = encoder(batch)
+        head.fit(embedding, target)
+    except (ValueError, np.linalg.LinAlgError) as error:  # of scikit-learn and numpy, where windows are too few
+        raise DataError(
+            f"'{encoder.architecture}' with '{head.architecture}' cannot be fitted on {len(batch)} windows: {error} "
+            "Add recordings, merge classes, or choose another split=."
+        ) from error
     return len(groups) - len(positions)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from omegaconf import DictConfig
 
-from brain_decode.datasets.base import fact_disagreements
+from brain_decode.datasets.base import fact_disagreements, recording_notes
 from brain_decode.signals.recording import Recording
 from brain_decode.training.loading import dataset_entries, load_recordings, load_windows
 
@@ -40,7 +40,7 @@ def inspect_datasets(config: DictConfig) -> Inspection:
     disagreements: list[str] = []
     for entry in dataset_entries(config):
         dataset, recordings = load_recordings(entry)
-        lines += _recording_lines(str(entry["name"]), recordings)
+        lines += [*_recording_lines(str(entry["name"]), recordings), *recording_notes(recordings)]
         disagreements += fact_disagreements(dataset.facts, recordings)
     if not disagreements:
         lines += _window_lines(config)

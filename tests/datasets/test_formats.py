@@ -13,7 +13,7 @@ import pytest
 import scipy.io
 
 from brain_decode.core.errors import DataError, MissingExtra, SpecMismatch
-from brain_decode.datasets.base import EventTarget
+from brain_decode.datasets.base import EventTarget, recording_notes
 from brain_decode.datasets.bids import BidsDataset
 from brain_decode.datasets.files import FilesDataset
 from brain_decode.datasets.formats import open_raw, open_recording
@@ -174,8 +174,8 @@ def test_equal_notes_of_recordings_are_told_once(tmp_path: Path) -> None:
     for name in ("one", "two", "three"):
         write(tmp_path / f"{name}.vhdr")
     dataset = FilesDataset(tmp_path, name="d", files="*.vhdr", montage="standard_1005")
-    (warning,) = dataset.check_facts(dataset.recordings())
-    assert warning.startswith("sub-01_run-01 and 2 more: positions of 3 of 3 EEG channels")
+    (note,) = recording_notes(dataset.recordings())
+    assert note.startswith("sub-01_run-01 and 2 more: positions of 3 of 3 EEG channels")
 
 
 def test_runs_of_different_rates_are_named(tmp_path: Path) -> None:

@@ -232,6 +232,13 @@ def test_samples_that_are_not_finite_are_one_clear_error(
     assert not (tmp_path / "bad").exists()
 
 
+def test_too_few_windows_for_a_decoder_are_one_clear_error(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train("encoder=time_means", "head=shrinkage_lda", "split.n_folds=2", n_trials=4) == 1
+    error = capsys.readouterr().err
+    assert "cannot be fitted on 2 windows" in error
+    assert "Traceback" not in error
+
+
 def test_filters_are_refused_for_cut_trials(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("preprocessing=erp") == 1
     assert "cut trials" in capsys.readouterr().err
