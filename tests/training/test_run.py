@@ -53,7 +53,7 @@ def write_dataset(catalogue: Path, data: Path, *, effect: float, unit: str, n_tr
 def train(tmp_path: Path) -> Train:
     """Run `brain-decode train` on the taps dataset; the run folder is `tmp_path/out` unless told."""
 
-    def run(*words: str, effect: float = 1.5, command: str = "train", seed: int = 0, unit: str = "uV") -> int:
+    def run(*words: str, effect: float = 1.5, command: str = "train", seed: int = 0, n_trials: int = 120) -> int:
         write_dataset(tmp_path / "catalogue", tmp_path / "data", effect=effect, unit=unit, seed=seed)
         common = [
             f"catalogue={tmp_path / 'catalogue'}",
