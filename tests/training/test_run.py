@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,8 +54,8 @@ def write_dataset(catalogue: Path, data: Path, *, effect: float, unit: str, n_tr
 def train(tmp_path: Path) -> Train:
     """Run `brain-decode train` on the taps dataset; the run folder is `tmp_path/out` unless told."""
 
-    def run(*words: str, effect: float = 1.5, command: str = "train", seed: int = 0, n_trials: int = 120) -> int:
-        write_dataset(tmp_path / "catalogue", tmp_path / "data", effect=effect, unit=unit, seed=seed)
+    def run(*words: str, effect: float = 1.5, command: str = "train", seed: int = 0, **dataset: Any) -> int:
+        write_dataset(tmp_path / "catalogue", tmp_path / "data", effect=effect, seed=seed, **dataset)
         common = [
             f"catalogue={tmp_path / 'catalogue'}",
             "datasets=taps",
