@@ -19,7 +19,9 @@ Train = Callable[..., int]
 N_CHANNELS, N_TIMES, RATE_HZ = 4, 50, 100.0
 
 
-def write_dataset(catalogue: Path, data: Path, *, effect: float, unit: str, n_trials: int = 120, seed: int = 0) -> None:
+def write_dataset(
+    catalogue: Path, data: Path, *, effect: float, unit: str = "uV", n_trials: int = 120, seed: int = 0
+) -> None:
     """Cut trials in an npz file: class `right` has an evoked deflection of `effect` noise deviations on channel c1."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.arange(n_trials) % 2)
@@ -234,7 +236,7 @@ def test_samples_that_are_not_finite_are_one_clear_error(
 
 
 def test_too_few_windows_for_a_decoder_are_one_clear_error(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
-    assert train("encoder=time_means", "head=shrinkage_lda", "split.n_folds=2", n_trials=4) == 1
+    assert train("encoder=time_means", "head=shrinkage_lda", "split.n_folds=2", n_trials=6) == 1
     error = capsys.readouterr().err
     assert "cannot be fitted on 2 windows" in error
     assert "Traceback" not in error
