@@ -261,11 +261,12 @@ def _apply_in_blocks(step: SignalStep, signal: Continuous, rows: int) -> Continu
     out = np.empty((0, 0))
     rate_hz = signal.rate_hz
     for first in range(0, len(signal.data), rows):
-        chosen = np.arange(first, min(first + rows, len(signal.data)))
-        part = step.apply(signal.with_channels(signal.data[chosen], signal.sensors.pick(chosen)))
+        block = slice(first, first + rows)  # a view: the step copies what it changes
+        sensors = signal.sensors.pick(np.arange(len(signal.data))[block])
+        part = step.apply(signal.with_channels(signal.data[block], sensors))
         if first == 0:
             out, rate_hz = np.empty((len(signal.data), part.data.shape[1])), part.rate_hz
-        out[chosen] = part.data
+        out[block] = part.data
     return replace(signal, data=out, rate_hz=rate_hz)
 
 
