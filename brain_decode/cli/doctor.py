@@ -39,6 +39,7 @@ def _check_dataset(config: DictConfig) -> int:
     from rich.console import Console
     from rich.table import Table
 
+    from brain_decode.reports.html import write_report
     from brain_decode.training.costs import predict_costs
     from brain_decode.training.inspecting import inspect_datasets
 
@@ -48,7 +49,7 @@ def _check_dataset(config: DictConfig) -> int:
         console.print(line, markup=False)
     if found.disagreements:
         return 1
-    prediction = predict_costs(config)
+    prediction = predict_costs(config, write_report)
     table = Table(title="What it will take", title_justify="left")
     for column in ("command", "disk", "memory", "time"):
         table.add_column(column)

@@ -26,7 +26,7 @@ from brain_decode.datasets.store_entry import (
     sha256_of_files,
     write_entry,
 )
-from brain_decode.preprocessing.base import Continuous, SignalStep, apply_signal_step, require_continuous
+from brain_decode.preprocessing.base import Continuous, SignalStep, apply_pass, require_continuous, signal_passes
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.recording import Recording
 from brain_decode.signals.space import Space
@@ -166,8 +166,8 @@ def _processed(recording: Recording, steps: Sequence[SignalStep]) -> tuple[Conti
     if steps and steps[0].name == _PICK:
         signal = Continuous.of_recording(recording, samples, sensors)
     del samples, brain  # a long recording is held once while steps run on it
-    for step in steps:
-        signal = apply_signal_step(step, signal)
+    for group in signal_passes(steps):
+        signal = apply_pass(group, signal)
     return signal, content_hash
 
 

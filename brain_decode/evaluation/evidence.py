@@ -31,6 +31,7 @@ __all__ = [
     "rejection_evidence",
 ]
 
+_SHOWN_DIGITS = 6  # of averages
 K_WAY_CURVE = (2, 3, 4, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
@@ -156,13 +157,22 @@ def evoked_evidence(windows: Windows, classes: Sequence[str], *, unit: str = "V"
         "positions_m": [row.tolist() if np.isfinite(row).all() else None for row in positions],
         "classes": names,
         "n": counts.tolist(),
-        "mean": mean.tolist(),
-        "sem": (deviation / np.sqrt(counts)[:, None, None]).tolist(),
+        "mean": _shortened(mean),
+        "sem": _shortened(deviation / np.sqrt(counts)[:, None, None]),
         "unit": unit,
-        "separability": separability(windows.data[is_member], labels[is_member], names).tolist(),
+        "separability": _shortened(separability(windows.data[is_member], labels[is_member], names)),
         "note": note,
         **volume_map,
     }
+
+
+def _shortened(values: np.ndarray) -> list[Any]:
+    """Return numbers with the digits that a figure can show; in full they would be most of a run folder."""
+    with np.errstate(divide="ignore"):
+        exponents = np.where(values == 0, 0.0, np.floor(np.log10(np.abs(values))))
+    scale = 10.0 ** (_SHOWN_DIGITS - 1 - exponents)
+    shortened: list[Any] = (np.round(values * scale) / scale).tolist()
+    return shortened
 
 
 def _group_scores(

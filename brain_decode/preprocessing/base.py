@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import itertools
 import pkgutil
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from typing import Any, ClassVar
 
@@ -23,8 +24,9 @@ __all__ = [
     "SignalStep",
     "Step",
     "WindowStep",
-    "apply_signal_step",
+    "apply_pass",
     "require_continuous",
+    "signal_passes",
     "step_from_json",
 ]
 
@@ -208,8 +210,8 @@ class Preprocessing:
 
     def apply_signal(self, signal: Continuous) -> Continuous:
         """Run the stateless steps in order."""
-        for step in self.signal_steps:
-            signal = apply_signal_step(step, signal)
+        for steps in signal_passes(self.signal_steps):
+            signal = apply_pass(steps, signal)
         return signal
 
     def fit_windows(self, windows: Windows) -> Windows:
@@ -247,23 +249,35 @@ class Preprocessing:
         return cls(signal_steps, window_steps)  # type: ignore[arg-type]
 
 
-def apply_signal_step(step: SignalStep, signal: Continuous) -> Continuous:
-    """Run a stateless step; a channelwise one goes through a long recording a few channels at a time.
+def signal_passes(steps: Sequence[SignalStep]) -> Iterator[list[SignalStep]]:
+    """Yield the steps in order, neighbouring channelwise ones together, for `apply_pass` one after the other."""
+    for _, group in itertools.groupby(steps, key=lambda step: step.is_channelwise):
+        yield list(group)
 
-    Its working copies are then small beside the recording; the numbers are the same.
+
+def apply_pass(steps: Sequence[SignalStep], signal: Continuous) -> Continuous:
+    """Run the steps of one pass; a long recording goes through channelwise ones a few channels at a time.
+
+    Working copies are then small beside the recording; the numbers are the same.
     """
     rows = max(_BLOCK_BYTES // max(signal.data.shape[1] * signal.data.itemsize, 1), 1)
-    in_blocks = step.is_channelwise and rows < len(signal.data)
-    return _apply_in_blocks(step, signal, rows) if in_blocks else step.apply(signal)
+    in_blocks = all(step.is_channelwise for step in steps) and rows < len(signal.data)
+    return _apply_in_blocks(steps, signal, rows) if in_blocks else _apply_whole(steps, signal)
 
 
-def _apply_in_blocks(step: SignalStep, signal: Continuous, rows: int) -> Continuous:
+def _apply_whole(steps: Sequence[SignalStep], signal: Continuous) -> Continuous:
+    for step in steps:
+        signal = step.apply(signal)
+    return signal
+
+
+def _apply_in_blocks(steps: Sequence[SignalStep], signal: Continuous, rows: int) -> Continuous:
     out = np.empty((0, 0))
     rate_hz = signal.rate_hz
     for first in range(0, len(signal.data), rows):
-        block = slice(first, first + rows)  # a view: the step copies what it changes
+        block = slice(first, first + rows)  # a view: the steps copy what they change
         sensors = signal.sensors.pick(np.arange(len(signal.data))[block])
-        part = step.apply(signal.with_channels(signal.data[block], sensors))
+        part = _apply_whole(steps, signal.with_channels(signal.data[block], sensors))
         if first == 0:
             out, rate_hz = np.empty((len(signal.data), part.data.shape[1])), part.rate_hz
         out[block] = part.data

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.recording import Recording
 from brain_decode.training.crossvalidation import Protocol
+from brain_decode.training.describing import describe_windows
 from brain_decode.training.fitting import FitSettings, fit_decoder
 from brain_decode.training.loading import LoadedRun, load_windows
 from brain_decode.training.pilots import (
@@ -39,10 +41,7 @@ __all__ = ["Cost", "Prediction", "predict_costs"]
 
 _PIECE_MB = 24.0  # of a recording that is prepared on trial
 _PILOT_WINDOWS = 240  # windows that decoders are fitted on, on trial
-_MANIFEST_BYTES = 2000  # plus the channels' names and places
-_CHANNEL_BYTES = 330
 _SCORED_WINDOWS = (400, 1600)  # made-up answers that are scored on trial
-_REPORT_S = 3.0  # drawing the report; hardly depends on the run
 
 
 @dataclass(frozen=True)
@@ -75,25 +74,34 @@ class Prediction:
     assumptions: list[str]
 
 
-def predict_costs(config: DictConfig) -> Prediction:
+@dataclass(frozen=True)
+class _Start:
+    """What the process had taken before it began to prepare or fit."""
+
+    seconds: float
+    memory_mb: float
+
+
+def predict_costs(config: DictConfig, write_report: Callable[[Path], object]) -> Prediction:
     """Prepare pieces of recordings and fit decoders on few windows, and extrapolate to the whole.
 
     Args:
         config: Composed from `conf/train.yaml`.
+        write_report: Draws the report of a run folder, as `train` does in the end.
 
     Raises:
         BrainDecodeError: What `prepare` or `train` would refuse as well.
     """
-    startup_s, base_mb = elapsed_since_start_s(), resident_mb()
+    start = _Start(elapsed_since_start_s(), resident_mb())
     loaded = load_windows(config)
     steps = Preprocessing.from_json(OmegaConf.to_container(config.preprocessing, resolve=True))  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory(prefix="brain_decode_doctor_") as scratch:
-        prepare = _prepare_cost(loaded.trials, steps, Path(scratch) / "pieces", startup_s, base_mb)
-        train, assumptions = _train_cost(config, loaded, Path(scratch), startup_s, base_mb)
+        prepare = _prepare_cost(loaded.trials, steps, Path(scratch) / "pieces", start)
+        train, assumptions = _train_cost(config, loaded, write_report, Path(scratch), start)
     return Prediction(prepare, train, assumptions)
 
 
-def _prepare_cost(trials: Trials, steps: Preprocessing, scratch: Path, startup_s: float, base_mb: float) -> Cost:
+def _prepare_cost(trials: Trials, steps: Preprocessing, scratch: Path, start: _Start) -> Cost:
     """Return the cost of preparing: one recording is prepared up to a share, and up to a third of that."""
     recordings = trials.recordings
     largest = max(recordings, key=megabytes_of)
@@ -110,11 +118,11 @@ def _prepare_cost(trials: Trials, steps: Preprocessing, scratch: Path, startup_s
     time_by_mb, memory_by_mb = Growth.through(sizes, seconds), Growth.through(sizes, peaks)
     every_mb = [megabytes_of(recording) for recording in recordings]
     workers = max(min(trials.workers, len(recordings)), 1)
-    duration = startup_s + sum(time_by_mb.at(size) for size in every_mb) / workers
-    manifests_mb = sum(_MANIFEST_BYTES + _CHANNEL_BYTES * len(r.space) for r in recordings) / 2**20
+    duration = start.seconds + sum(time_by_mb.at(size) for size in every_mb) / workers
+    manifests_mb = work.manifest_mb * sum(len(recording.space) for recording in recordings) / len(largest.space)
     return Cost(
         disk_mb=ratio * sum(every_mb) + manifests_mb,
-        memory_mb=base_mb + memory_by_mb.at(max(every_mb)),
+        memory_mb=start.memory_mb + memory_by_mb.at(max(every_mb)),
         seconds=(duration, duration),
     )
 
@@ -124,11 +132,12 @@ class _Preparing:
 
     def __init__(self, recording: Recording, share: float, steps: Preprocessing, folder: Path) -> None:
         self.recording, self.share, self.steps, self.folder = recording, share, steps, folder
-        self.stored_mb = 0.0
+        self.stored_mb, self.manifest_mb = 0.0, 0.0
 
     def __call__(self) -> None:
         store = prepare_store([piece_of(self.recording, self.share)], self.steps.signal_steps, self.folder)
-        self.stored_mb = store.entries[0].path.stat().st_size / 2**20
+        path = store.entries[0].path
+        self.stored_mb, self.manifest_mb = (_megabytes_in([path]), _megabytes_in([path.with_suffix(".json")]))
 
 
 @dataclass(frozen=True)
@@ -148,8 +157,16 @@ class _RecipeCost:
         return self.fit_s.fixed + self.fit_s.each * n_windows * epochs
 
 
+def _megabytes_in(files: Iterable[Path]) -> float:
+    return sum(path.stat().st_size for path in files if path.is_file()) / 2**20
+
+
 def _train_cost(
-    config: DictConfig, loaded: LoadedRun, scratch: Path, startup_s: float, base_mb: float
+    config: DictConfig,
+    loaded: LoadedRun,
+    write_report: Callable[[Path], object],
+    scratch: Path,
+    start: _Start,
 ) -> tuple[Cost, list[str]]:
     trials = loaded.trials
     plan = plan_from_config(config, trials.task, trials.recordings[0].space)
@@ -162,13 +179,17 @@ def _train_cost(
         sum(costs[name].fitting(n_train, count) + costs[name].answer_s.at(n_test) for name, n_train, n_test in fits)
         for count in epochs
     )
-    answers = predict_rows(costs[plan.recipes[0].name].decoder, pilot, _pilot_rows(pilot), protocol.gallery)
-    scoring = _scoring_s(answers, plan, loaded, config, scratch / "scores")
+    run = _made_up_run(costs, pilot, plan, protocol, loaded)
+    names = list(dict.fromkeys([plan.name, *(recipe.name for recipe in plan.recipes)]))
+    scoring = _Scoring(run, names, trials.table, config, write_report, scratch / "scores")
+    scoring_s, results_mb = _ending(scoring, len(trials.table))
+    saved = costs[plan.candidates[0].name].decoder.save_pretrained(scratch / "checkpoint")
     largest_fit = max((costs[name].fit_mb.at(n_train) for name, n_train, _ in fits), default=0.0)
     # The pilot has done a little of all that the run does, so its own peak holds every library and working copy.
-    memory_mb = max(base_mb + largest_fit, highest_resident_mb())
-    fixed = startup_s + scoring + _REPORT_S
-    cost = Cost(_results_mb(plan, trials), memory_mb, (least + fixed, most + fixed))
+    memory_mb = max(start.memory_mb + largest_fit, highest_resident_mb())
+    fixed = start.seconds + scoring_s
+    disk_mb = results_mb + _megabytes_in(saved.iterdir())
+    cost = Cost(disk_mb, memory_mb, (least + fixed, most + fixed))
     return cost, _assumptions(pilot, trials, costs, epochs, len(fits))
 
 
@@ -287,54 +308,69 @@ def _selection_fits(plan: Plan, trials: Trials, rows: np.ndarray, protocol: Prot
     return [(recipe.name, len(fold.train), len(fold.test)) for recipe in plan.candidates for fold in folds]
 
 
-def _scoring_s(answers: pd.DataFrame, plan: Plan, loaded: LoadedRun, config: DictConfig, scratch: Path) -> float:
-    """Return the seconds of scores, intervals, permutations and files, from scoring made-up answers."""
-    n_windows = len(loaded.trials.table)
+def _made_up_run(
+    costs: Mapping[str, _RecipeCost], pilot: Trials, plan: Plan, protocol: Protocol, loaded: LoadedRun
+) -> RunResult:
+    """Return a run whose answers and averages are those of the pilot."""
+    rows = _pilot_rows(pilot)
+    answers = predict_rows(costs[plan.recipes[0].name].decoder, pilot, rows, protocol.gallery)
+    seen = set(pilot.table["label"].astype(str).iloc[rows]) if pilot.task == "classification" else set()
+    present = [name for name in pilot.classes if name in seen] if seen else []
+    preprocessing = plan.recipes[0].build_preprocessing()
+    return RunResult(
+        command="train",
+        decoder=plan.name,
+        protocol="pilot",
+        task=pilot.task,
+        predictions=answers,
+        folds=[],
+        curves=[],
+        datasets=loaded.datasets,
+        exclusions=loaded.exclusions,
+        rejection=None,
+        evoked=describe_windows(pilot, preprocessing, rows, present, note="") if present else None,
+        receipt={},
+        selected=plan.name,
+        seed=0,
+        classes=loaded.trials.classes if pilot.task == "classification" else (),
+    )
+
+
+def _ending(scoring: _Scoring, n_windows: int) -> tuple[float, float]:
+    """Return the seconds and the MB of scores, intervals, permutations, files and report of a run."""
     sizes = [min(n_windows, size) for size in _SCORED_WINDOWS]
-    seconds = [timed(_Scoring(answers, size, plan, loaded, config, scratch)) for size in sizes]
-    return Growth.through(sizes, seconds).at(n_windows) if sizes[1] > sizes[0] else seconds[1]
+    first_s = timed(partial(scoring, sizes[0]))  # with what is loaded on first use
+    seconds, megabytes = [], []
+    for size in sizes:
+        seconds.append(timed(partial(scoring, size)))
+        megabytes.append(_megabytes_in(scoring.folder.iterdir()))
+    once_s = max(first_s - seconds[0], 0.0)
+    if sizes[0] == sizes[1]:
+        return once_s + seconds[1], megabytes[1]
+    return once_s + Growth.through(sizes, seconds).at(n_windows), Growth.through(sizes, megabytes).at(n_windows)
 
 
+@dataclass(frozen=True)
 class _Scoring:
-    """Scores the answers of a pilot, repeated until there are as many as the run will have."""
+    """Scores a made-up run, its answers repeated up to a number, and draws its report."""
 
-    def __init__(
-        self, answers: pd.DataFrame, n_windows: int, plan: Plan, loaded: LoadedRun, config: DictConfig, folder: Path
-    ) -> None:
-        trials = loaded.trials
+    run: RunResult
+    names: Sequence[str]
+    table: pd.DataFrame
+    config: DictConfig
+    write_report: Callable[[Path], object]
+    folder: Path
+
+    def __call__(self, n_windows: int) -> None:
+        answers = self.run.predictions
         own = answers.iloc[np.arange(n_windows) % len(answers)].reset_index(drop=True)
-        if trials.task != "retrieval":
-            where = trials.table.iloc[:n_windows].reset_index(drop=True)
+        if self.run.task != "retrieval":
+            where = self.table.iloc[:n_windows].reset_index(drop=True)
             own = own.assign(**{name: where[name] for name in ("subject", "session", "run", "recording", "event")})
-        names = dict.fromkeys([plan.name, *(recipe.name for recipe in plan.recipes)])
-        frames = [own.assign(decoder=name, fold="all", split="test") for name in names]
-        self.config, self.folder = config, folder
-        self.run = RunResult(
-            command="train",
-            decoder=plan.name,
-            protocol="pilot",
-            task=trials.task,
-            predictions=pd.concat(frames, ignore_index=True),
-            folds=[],
-            curves=[],
-            datasets=loaded.datasets,
-            exclusions=[],
-            rejection=None,
-            evoked=None,
-            receipt={},
-            selected=plan.name,
-            seed=0,
-            classes=trials.classes if trials.task == "classification" else (),
-        )
-
-    def __call__(self) -> None:
-        write_results(self.run, self.config, self.folder)
-
-
-def _results_mb(plan: Plan, trials: Trials) -> float:
-    """Return the size of the run folder: mostly the predictions, some bytes a value after compression."""
-    columns = 30 + (len(trials.classes) if trials.task == "classification" else 0)
-    return 1.0 + (len(plan.recipes) + 1) * len(trials.table) * columns * 2 / 2**20
+        frames = [own.assign(decoder=name, fold="all", split="test") for name in self.names]
+        run = replace(self.run, predictions=pd.concat(frames, ignore_index=True))
+        write_results(run, self.config, self.folder)
+        self.write_report(self.folder)
 
 
 def _assumptions(

@@ -18,9 +18,12 @@ from brain_decode.preprocessing.base import (
     SignalStep,
     WindowStep,
     _step_classes,
-    apply_signal_step,
+    apply_pass,
+    signal_passes,
     step_from_json,
 )
+from brain_decode.preprocessing.channels import Rereference
+from brain_decode.preprocessing.filters import BandPass, Notch, Resample
 from brain_decode.signals.mne_conversion import info_from_sensors
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.voxels import Voxels
@@ -152,9 +155,22 @@ def test_a_channelwise_step_gives_the_same_bits_a_few_channels_at_a_time(
     signal = recording()
     whole = step.apply(signal)
     monkeypatch.setattr("brain_decode.preprocessing.base._BLOCK_BYTES", 3 * signal.data[0].nbytes)
-    in_blocks = apply_signal_step(step, signal)
+    in_blocks = apply_pass([step], signal)
     assert np.array_equal(in_blocks.data, whole.data)
     assert (in_blocks.rate_hz, in_blocks.sensors) == (whole.rate_hz, whole.sensors)
+
+
+def test_neighbouring_channelwise_steps_share_a_pass_and_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[SignalStep] = [BandPass(1.0, 30.0), Resample(50.0), Rereference("average"), Notch(20.0)]
+    assert [len(group) for group in signal_passes(steps)] == [2, 1, 1]
+    signal = recording()
+    one_by_one = signal
+    for step in steps:
+        one_by_one = step.apply(one_by_one)
+    monkeypatch.setattr("brain_decode.preprocessing.base._BLOCK_BYTES", 3 * signal.data[0].nbytes)
+    together = Preprocessing(steps).apply_signal(signal)
+    assert np.array_equal(together.data, one_by_one.data)
+    assert together.rate_hz == 50.0
 
 
 @pytest.mark.parametrize("entry", EXAMPLES, ids=NAMES)

@@ -13,6 +13,7 @@ import pytest
 
 from brain_decode.cli.app import main
 from brain_decode.cli.composition import compose
+from brain_decode.reports.html import write_report
 from brain_decode.signals.recording import ArraySource, Entities, Recording
 from brain_decode.signals.sensors import Sensors
 from brain_decode.training.costs import predict_costs
@@ -62,16 +63,26 @@ def words(folder: Path) -> list[str]:
 
 def test_the_disk_that_preparing_takes_is_told_exactly(tmp_path: Path, write_taps: WriteTaps) -> None:
     write_taps(tmp_path)
-    told = predict_costs(compose("train", words(tmp_path))).prepare.disk_mb
+    told = predict_costs(compose("train", words(tmp_path)), write_report).prepare.disk_mb
     assert main(["prepare", *words(tmp_path)]) == 0
     taken = sum(path.stat().st_size for path in (tmp_path / "stores").iterdir()) / 2**20
     assert told == pytest.approx(taken, rel=0.05)
 
 
+def test_the_size_of_the_run_folder_is_told(tmp_path: Path, write_taps: WriteTaps) -> None:
+    write_taps(tmp_path)
+    told = predict_costs(compose("train", words(tmp_path)), write_report).train.disk_mb
+    assert main(["train", *words(tmp_path), f"out={tmp_path / 'run'}"]) == 0
+    taken = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file()) / 2**20
+    assert told == pytest.approx(taken, rel=0.3)
+
+
 def test_more_folds_and_a_network_take_longer(tmp_path: Path, write_taps: WriteTaps) -> None:
     write_taps(tmp_path)
-    few = predict_costs(compose("train", [*words(tmp_path), "split.n_folds=2"]))
-    network = predict_costs(compose("train", [*words(tmp_path), "encoder=eegnet", "trainer.accelerator=cpu"]))
+    few = predict_costs(compose("train", [*words(tmp_path), "split.n_folds=2"]), write_report)
+    network = predict_costs(
+        compose("train", [*words(tmp_path), "encoder=eegnet", "trainer.accelerator=cpu"]), write_report
+    )
     assert network.train.seconds[1] > network.train.seconds[0] > few.train.seconds[0]
     assert few.train.seconds[0] == few.train.seconds[1]
     assert "between 9 and 50 epochs a fit" in " ".join(network.assumptions)
@@ -80,7 +91,7 @@ def test_more_folds_and_a_network_take_longer(tmp_path: Path, write_taps: WriteT
 def test_nothing_is_written_where_the_run_would_write(tmp_path: Path, write_taps: WriteTaps) -> None:
     write_taps(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    predict_costs(compose("train", words(tmp_path)))
+    predict_costs(compose("train", words(tmp_path)), write_report)
     assert sorted(tmp_path.rglob("*")) == before
 
 
