@@ -17,6 +17,7 @@ from brain_decode.datasets.store import prepare_store
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.recording import Recording
+from brain_decode.signals.spec import probability_columns
 from brain_decode.training.crossvalidation import Protocol
 from brain_decode.training.describing import describe_windows
 from brain_decode.training.fitting import FitSettings, fit_decoder
@@ -182,13 +183,13 @@ def _train_cost(
     run = _made_up_run(costs, pilot, plan, protocol, loaded)
     names = list(dict.fromkeys([plan.name, *(recipe.name for recipe in plan.recipes)]))
     scoring = _Scoring(run, names, trials.table, config, write_report, scratch / "scores")
-    scoring_s, results_mb = _ending(scoring, len(trials.table))
+    ending = _ending(scoring, len(trials.table))
     saved = costs[plan.candidates[0].name].decoder.save_pretrained(scratch / "checkpoint")
     largest_fit = max((costs[name].fit_mb.at(n_train) for name, n_train, _ in fits), default=0.0)
     # The pilot has done a little of all that the run does, so its own peak holds every library and working copy.
-    memory_mb = max(start.memory_mb + largest_fit, highest_resident_mb())
-    fixed = start.seconds + scoring_s
-    disk_mb = results_mb + _megabytes_in(saved.iterdir())
+    memory_mb = max(start.memory_mb + largest_fit, ending.memory_mb, highest_resident_mb())
+    fixed = start.seconds + ending.seconds
+    disk_mb = ending.disk_mb + _megabytes_in(saved.iterdir())
     cost = Cost(disk_mb, memory_mb, (least + fixed, most + fixed))
     return cost, _assumptions(pilot, trials, costs, epochs, len(fits))
 
@@ -336,18 +337,29 @@ def _made_up_run(
     )
 
 
-def _ending(scoring: _Scoring, n_windows: int) -> tuple[float, float]:
-    """Return the seconds and the MB of scores, intervals, permutations, files and report of a run."""
+def _ending(scoring: _Scoring, n_windows: int) -> _Ending:
+    """Return what scores, intervals, permutations, files and report of a run take."""
     sizes = [min(n_windows, size) for size in _SCORED_WINDOWS]
     first_s = timed(partial(scoring, sizes[0]))  # with what is loaded on first use
-    seconds, megabytes = [], []
+    seconds, megabytes, peaks = [], [], []
+    resident = resident_mb()
     for size in sizes:
-        seconds.append(timed(partial(scoring, size)))
+        with watched_memory() as highest:
+            seconds.append(timed(partial(scoring, size)))
         megabytes.append(_megabytes_in(scoring.folder.iterdir()))
+        peaks.append(highest[0])
     once_s = max(first_s - seconds[0], 0.0)
-    if sizes[0] == sizes[1]:
-        return once_s + seconds[1], megabytes[1]
-    return once_s + Growth.through(sizes, seconds).at(n_windows), Growth.through(sizes, megabytes).at(n_windows)
+    whole_s, disk_mb, peak_mb = (Growth.through(sizes, costs).at(n_windows) for costs in (seconds, megabytes, peaks))
+    return _Ending(once_s + whole_s, disk_mb, resident + peak_mb)
+
+
+@dataclass(frozen=True)
+class _Ending:
+    """Seconds, MB on disk, and resident MB at most."""
+
+    seconds: float
+    disk_mb: float
+    memory_mb: float
 
 
 @dataclass(frozen=True)
@@ -362,15 +374,24 @@ class _Scoring:
     folder: Path
 
     def __call__(self, n_windows: int) -> None:
-        answers = self.run.predictions
-        own = answers.iloc[np.arange(n_windows) % len(answers)].reset_index(drop=True)
-        if self.run.task != "retrieval":
-            where = self.table.iloc[:n_windows].reset_index(drop=True)
-            own = own.assign(**{name: where[name] for name in ("subject", "session", "run", "recording", "event")})
-        frames = [own.assign(decoder=name, fold="all", split="test") for name in self.names]
+        rng = np.random.default_rng(0)
+        frames = [self._answers(n_windows, rng).assign(decoder=name, fold="all", split="test") for name in self.names]
         run = replace(self.run, predictions=pd.concat(frames, ignore_index=True))
         write_results(run, self.config, self.folder)
         self.write_report(self.folder)
+
+    def _answers(self, n_windows: int, rng: np.random.Generator) -> pd.DataFrame:
+        """Return answers to the run's own windows; no two alike, for repeated numbers take less room in a file."""
+        answers = self.run.predictions
+        own = answers.iloc[np.arange(n_windows) % len(answers)].reset_index(drop=True)
+        if self.run.task != "retrieval":
+            where = own.columns.intersection(self.table.columns).difference(["label", "rejected"])
+            own[where] = self.table[where].iloc[:n_windows].reset_index(drop=True)
+        if self.run.task == "classification":
+            names = probability_columns(self.run.classes)
+            share, values = rng.random((n_windows, 1)), own[names].to_numpy(float)
+            own[names] = share * values + (1 - share) * np.roll(values, 1, axis=0)
+        return own
 
 
 def _assumptions(

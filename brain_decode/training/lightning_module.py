@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import lightning.pytorch as lightning
 import numpy as np
@@ -18,7 +18,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader
 
 from brain_decode.core.errors import ConfigError, DataError, MissingExtra, SpecMismatch, unknown_option
 from brain_decode.core.progress import track
@@ -26,23 +26,15 @@ from brain_decode.core.seeding import derived_seed, seed_everything
 from brain_decode.encoders.base import Encoder
 from brain_decode.heads.base import Head
 from brain_decode.signals.batch import SignalBatch
+from brain_decode.training.batches import Batch, BatchReader, EpochBatches, ReadAhead
 from brain_decode.training.resuming import AtomicCheckpoints, KeepState, last_state, saved_callback
 
-__all__ = ["BatchReader", "TrainerSettings", "TrainingResult", "fit_network"]
+__all__ = ["TrainerSettings", "TrainingResult", "fit_network"]
 
 _OPTIMIZER = {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 1e-2}
 _SMALLEST_SCALE = 1e-2  # EEGNet falls from 1.0 to 0.8 accuracy at 1e-3 of unit scale, and to chance in volts
 _CHATTY = ("lightning.pytorch", "lightning.fabric")
 _SPAWNED = ("ddp_spawn", "ddp_spawn_find_unused_parameters_true")
-
-Batch = tuple[SignalBatch, torch.Tensor]
-
-
-class BatchReader(Protocol):
-    """Whatever reads windows and targets by position."""
-
-    def batch(self, positions: np.ndarray) -> Batch:
-        """Return the windows at these positions and their targets."""
 
 
 @dataclass(frozen=True)
@@ -149,12 +141,12 @@ def fit_network(
         head.learn_targets(_targets(reader, train_positions, settings.batch_size))
     module = _Network(encoder, head, optimizer, seed)
     best = _BestEpoch(settings)
-    batches = _EpochBatches(len(train_positions), settings.batch_size, seed)
-    train = _loader(reader, train_positions, batches)
+    batches = EpochBatches(len(train_positions), settings.batch_size, seed)
+    train = ReadAhead(reader, train_positions, batches)
     validation = None
     if len(validation_positions):
-        in_order = _EpochBatches(len(validation_positions), settings.batch_size, None)
-        validation = _loader(reader, validation_positions, in_order)
+        in_order = EpochBatches(len(validation_positions), settings.batch_size, None)
+        validation = ReadAhead(reader, validation_positions, in_order)
     with _quiet(), ExitStack() as stack:
         folder = _state_place(settings, checkpoint_folder, stack)
         running = _lightning_trainer(settings, best, folder)
@@ -191,71 +183,6 @@ def _require_shares(trainer: lightning.Trainer, n_windows: int) -> None:
         raise ConfigError(
             f"{trainer.world_size} processes cannot share {n_windows} training windows. Lower trainer.devices."
         )
-
-
-class _Windows(Dataset[Batch]):
-    """Whole batches by position: the store gathers them in one indexing operation."""
-
-    def __init__(self, reader: BatchReader, positions: np.ndarray) -> None:
-        self.reader, self.positions = reader, np.asarray(positions)
-
-    def __len__(self) -> int:
-        return len(self.positions)
-
-    def __getitem__(self, index: int) -> Batch:
-        return self.__getitems__([index])
-
-    def __getitems__(self, indices: Sequence[int]) -> Batch:
-        return self.reader.batch(self.positions[np.asarray(indices, dtype=int)])
-
-
-class _EpochBatches(Sampler[list[int]]):
-    """Batches of equal size, give or take one; shuffled by seed and epoch alone, so that a resumed run sees the same.
-
-    Without a seed they follow the order of the windows, and every process sees all of them. With a `trainer`, batches
-    of this epoch that it has done before it was stopped are left out, and each of its processes gets its share of
-    every batch.
-    """
-
-    def __init__(self, n_windows: int, batch_size: int, seed: int | None) -> None:
-        self.n_windows, self.seed, self.epoch = n_windows, seed, 0
-        self.n_batches = -(-n_windows // batch_size)
-        self.trainer: lightning.Trainer | None = None
-
-    @property
-    def _place(self) -> tuple[int, int]:
-        """Which of how many processes this is."""
-        return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-
-    @property
-    def sampler(self) -> _EpochBatches:
-        """Itself: where Lightning looks for `set_epoch`."""
-        return self
-
-    def set_epoch(self, epoch: int) -> None:
-        """Choose the order of this epoch."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.n_batches
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = np.arange(self.n_windows)
-        if self.seed is not None:
-            order = np.random.default_rng(derived_seed(self.seed, "order", self.epoch)).permutation(order)
-        done = 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-        rank, world_size = self._place
-        for part in np.array_split(order, min(self.n_batches, self.n_windows // world_size))[done:]:
-            yield part[rank::world_size].tolist()
-
-
-def _loader(reader: BatchReader, positions: np.ndarray, batches: _EpochBatches) -> DataLoader[Batch]:
-    """Return a loader that reads in this process, which beats workers on a memory map."""
-    return DataLoader(_Windows(reader, positions), batch_sampler=batches, collate_fn=_as_read)
-
-
-def _as_read(batch: Any) -> Any:
-    return batch
 
 
 class _Network(lightning.LightningModule):

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 RUNS = {
-    "n170": ["experiment=eeg_muse_n170", "datasets.subjects=['01']"],
+    "n170": ["experiment=eeg_muse_n170"],
+    "p300": ["experiment=eeg_muse_p300_catsdogs"],
     "eegmmidb": ["experiment=eeg_mi_eegmmidb_s001"],
-    "fingertap": ["experiment=eeg_fingertap_bci2iv"],
     "haxby": ["experiment=fmri_haxby2001"],
     "n170 with EEGNet": [
         "experiment=eeg_muse_n170",

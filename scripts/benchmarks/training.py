@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -24,8 +26,9 @@ from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.recording import ArraySource, Entities, Recording
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec
+from brain_decode.training.batches import Batch, _Ahead
 from brain_decode.training.fitting import GroupReader
-from brain_decode.training.lightning_module import Batch, fit_network
+from brain_decode.training.lightning_module import fit_network
 from brain_decode.training.trials import RepetitionGroups, Trials
 
 REPETITIONS = 7
@@ -197,26 +200,35 @@ def _textbook_layout(own: torch.Tensor, peer: torch.Tensor) -> torch.Tensor:
     return own.reshape(peer.shape)
 
 
-class _TimedReader:
-    """Reads as training does and notes when; the first batch only starts the clock."""
+class _Waits:
+    """Notes when training asked for a batch and when it got it; the first batch only starts the clock."""
 
-    def __init__(self, reader: GroupReader) -> None:
-        self.reader, self.spans = reader, []
+    def __init__(self) -> None:
+        self.spans: list[tuple[float, float]] = []
 
-    def batch(self, positions: np.ndarray) -> Batch:
-        begin = time.perf_counter()
-        batch = self.reader.batch(positions)
-        self.spans.append((begin, time.perf_counter()))
-        return batch
+    def timed(self, take: Callable[[Any], Batch]) -> Callable[[Any], Batch]:
+        """Return the taking of a batch, timed."""
 
-    def waited_share(self) -> float:
-        """Return the part of the time between the first and the last batch that went into reading."""
+        def take_timed(batches: Any) -> Batch:
+            begin = time.perf_counter()
+            batch = take(batches)
+            self.spans.append((begin, time.perf_counter()))
+            return batch
+
+        return take_timed
+
+    def share(self) -> float:
+        """Return the part of the time between the first and the last batch that went into waiting."""
         durations = [end - begin for begin, end in self.spans[1:]]
         return sum(durations) / (self.spans[-1][1] - self.spans[0][1])
 
+    def seconds_per_batch(self) -> float:
+        """Return the median time from one batch to the next, all of training included."""
+        return statistics.median(later[1] - earlier[1] for earlier, later in itertools.pairwise(self.spans))
+
 
 def _waiting(name: str) -> dict[str, Any]:
-    """Return the share of real training steps that went into reading batches from a store."""
+    """Return the share of real training steps that went into waiting for batches from a store."""
     encoder_class, _, batch_size, n_channels, n_times, rate_hz = CASES[name]
     rng, n_windows = np.random.default_rng(0), batch_size * N_STEPS
     sensors = Sensors(tuple(f"c{number}" for number in range(n_channels)), ("eeg",) * n_channels)
@@ -229,9 +241,16 @@ def _waiting(name: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         trials = Trials([recording], table, "classification", Path(folder))
         groups = RepetitionGroups(np.arange(n_windows), np.arange(n_windows))
-        reader = _TimedReader(GroupReader(trials, Preprocessing([], []), groups, ("01",)))
+        reader = GroupReader(trials, Preprocessing([], []), groups, ("01",))
         encoder = encoder_class(SignalSpec(sensors, n_times, rate_hz, subjects=("01",)))
         head = Classification(encoder.embedding_dim, trials.target_spec)
         settings = {"max_epochs": 2, "batch_size": batch_size, "accelerator": "cpu"}
-        fit_network(encoder, head, reader, groups.rows, np.zeros(0, int), trainer=settings, optimizer={}, seed=0)
-    return {"name": f"{name}, waiting for data", "value": round(100 * reader.waited_share(), 2), "unit": "% of a step"}
+        waits = _Waits()
+        with patch.object(_Ahead, "__next__", waits.timed(_Ahead.__next__)):
+            fit_network(encoder, head, reader, groups.rows, np.zeros(0, int), trainer=settings, optimizer={}, seed=0)
+    return {
+        "name": f"{name}, waiting for data",
+        "value": round(100 * waits.share(), 2),
+        "unit": "% of a step",
+        "s_per_step": round(waits.seconds_per_batch(), 4),
+    }
