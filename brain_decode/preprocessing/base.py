@@ -30,7 +30,7 @@ __all__ = [
     "step_from_json",
 ]
 
-_BLOCK_BYTES = 1 << 25  # of one channelwise step at a time
+_BLOCK_BYTES = 1 << 25  # of a channelwise pass at a time
 
 
 @dataclass(frozen=True)
