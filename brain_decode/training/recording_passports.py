@@ -11,7 +11,6 @@ from brain_decode.decoder.passport import Passport
 from brain_decode.decoder.passport_checks import passport_of
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.recording import Recording
-from brain_decode.signals.sensors import Sensors
 from brain_decode.training.fitting import input_spec_of
 from brain_decode.training.trials import Trials
 
@@ -41,9 +40,7 @@ def _needs_work(passport: Passport) -> bool:
 
 
 def passports_against_first(trials: Trials, preprocessing: Preprocessing) -> list[Passport]:
-    """Return the passport of each recording of a training run against its first recording; none for voxels."""
-    if not all(isinstance(recording.space, Sensors) for recording in trials.recordings):
-        return []
+    """Return the passport of each recording of a training run against its first recording."""
     expected = input_spec_of(trials, preprocessing)
     name = "the first recording"
     return [passport_of(recording, preprocessing, expected, decoder=name) for recording in trials.recordings]

@@ -57,6 +57,13 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_the_report_holds_each_run_against_the_first(study: Path) -> None:
+    passport = json.loads((study / "run" / "report_data.json").read_text())["passport"]
+    assert passport["columns"] == ["voxels", "volumes", "duration"]
+    assert passport["expected"][:2] == ["60 voxels", "2 s apart"]
+    assert [row["state"] for row in passport["rows"]] == ["ok"] * 4
+
+
 def test_the_informative_voxel_is_decoded_over_left_out_runs(study: Path) -> None:
     metrics = json.loads((study / "run" / "metrics.json").read_text())
     assert metrics["protocol"] == "leave_run_out" and len(metrics["folds"]) == 4
