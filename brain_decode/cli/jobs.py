@@ -76,12 +76,15 @@ def _require_launcher(overrides: Sequence[str], installed: Sequence[str]) -> Non
         MissingExtra: One of those that the extra brings.
         ConfigError: An unknown one.
     """
-    for override in map(parse_override, overrides):
-        name = str(override.value()) if override.key_or_group == _LAUNCHER else installed[0]
-        if name not in installed and name in _OF_EXTRA:
+    chosen = [
+        str(override.value()) for override in map(parse_override, overrides) if override.key_or_group == _LAUNCHER
+    ]
+    for name in chosen:
+        if name in installed:
+            continue
+        if name in _OF_EXTRA:
             raise MissingExtra(f"hydra/launcher={name} is not installed. Install brain_decode[launchers].")
-        if name not in installed:
-            raise unknown_option("launcher", name, {*installed, *_OF_EXTRA})
+        raise unknown_option("launcher", name, {*installed, *_OF_EXTRA})
 
 
 @contextmanager

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 __all__ = [
     "BrainDecodeError",
     "ConfigError",
     "DataError",
     "LeakageError",
+    "MOST_NAMED",
     "MissingExtra",
     "SpecMismatch",
     "StorageError",
+    "and_more",
     "did_you_mean",
+    "listed",
     "unknown_option",
 ]
+
+MOST_NAMED = 8  # channels in one sentence; a volume has many thousands
 
 
 class BrainDecodeError(Exception):
@@ -57,3 +62,13 @@ def unknown_option(kind: str, word: object, allowed: Iterable[str]) -> ConfigErr
     choices = sorted(str(choice) for choice in allowed)
     listing = ", ".join(choices) if choices else "none"
     return ConfigError(f"Unknown {kind} '{word}'.{did_you_mean(str(word), choices)} Allowed: {listing}.")
+
+
+def and_more(names: Sequence[str]) -> str:
+    """Return " and 3 more" where there are more names than a sentence lists, else an empty string."""
+    return f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names for a sentence: the first eight, and how many more there are."""
+    return ", ".join(names[:MOST_NAMED]) + and_more(names)

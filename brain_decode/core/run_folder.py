@@ -14,7 +14,15 @@ from typing import IO
 from brain_decode.core.errors import StorageError
 from brain_decode.core.files import make_folder, remove_abandoned, storage_error
 
-__all__ = ["LOCK_NAME", "STATE_NAME", "new_folder_name", "open_run_folder", "require_free_folder", "unfinished_run"]
+__all__ = [
+    "LOCK_NAME",
+    "STATE_NAME",
+    "folder_gone",
+    "new_folder_name",
+    "open_run_folder",
+    "require_free_folder",
+    "unfinished_run",
+]
 
 LOCK_NAME = ".run.lock"  # stays in the folder of a killed or failed run, and says that its files are unfinished
 STATE_NAME = "unfinished"  # folder in the run folder with what a killed run goes on from
@@ -117,13 +125,18 @@ def _lock(folder: Path, command: str) -> IO[str]:
     return file
 
 
+def folder_gone(folder: Path) -> StorageError:
+    """Build the error for a run folder that is not the one the run began with."""
+    return StorageError(
+        f"'{folder}' was removed or replaced while the run was writing into it. Check the drive and run it again."
+    )
+
+
 def _require_same_folder(folder: Path, lock: IO[str]) -> None:
     """Refuse to call a run finished whose folder was removed or replaced under it."""
     path = folder / LOCK_NAME
     if not path.exists() or path.stat().st_ino != os.fstat(lock.fileno()).st_ino:
-        raise StorageError(
-            f"'{folder}' was removed or replaced while the run was writing into it. Check the drive and run it again."
-        )
+        raise folder_gone(folder)
 
 
 def _close(folder: Path, lock: IO[str], *, finished: bool) -> None:

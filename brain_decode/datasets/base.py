@@ -299,8 +299,17 @@ def dataset_folder(root: Path, pattern: str, name: str) -> Path:
     raise DataError(f"Dataset '{name}': no file {pattern} in {root}. Set paths.data to the folder that holds it.")
 
 
-def named_files(paths: Sequence[Path], expression: str | None, *, name: str, task: str = "") -> dict[Entities, Path]:
-    """Return the entities each file name states; without an expression, files are runs of participant "01".
+def named_files(
+    paths: Sequence[Path], expression: str | None, *, name: str, task: str = "", below: Path | None = None
+) -> dict[Entities, Path]:
+    """Return the entities each file states; without an expression, files are runs of participant "01".
+
+    Args:
+        paths: In the order of their numbers.
+        expression: Regular expression on the file name, or on the path below `below`.
+        name: Of the dataset.
+        task: Task label of files that state none.
+        below: Folder; None looks at file names only.
 
     Raises:
         DataError: A name that does not fit the expression.
@@ -308,18 +317,23 @@ def named_files(paths: Sequence[Path], expression: str | None, *, name: str, tas
     """
     found: dict[Entities, Path] = {}
     for number, path in enumerate(paths, start=1):
-        match = re.search(expression, path.name) if expression is not None else None
+        stated = _stated(path, below)
+        match = re.search(expression, stated) if expression is not None else None
         if expression is not None and match is None:
-            raise DataError(f"{path.name} does not fit the expression '{expression}' of loader.entities.")
+            raise DataError(f"{stated} does not fit the expression '{expression}' of loader.entities.")
         parts = {"subject": "01", "task": task, "run": f"{number:02d}"} if match is None else match.groupdict("")
         entities = Entities(**({"subject": "01", "task": task} | {key: value for key, value in parts.items() if value}))
         if entities in found:
             raise ConfigError(
-                f"Dataset '{name}': {found[entities].name} and {path.name} are both {entities.label}. "
+                f"Dataset '{name}': {_stated(found[entities], below)} and {stated} are both {entities.label}. "
                 "Extend loader.entities so that it tells them apart."
             )
         found[entities] = path
     return found
+
+
+def _stated(path: Path, below: Path | None) -> str:
+    return path.name if below is None else path.relative_to(below).as_posix()
 
 
 def choose_recordings(

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from brain_decode.core.errors import ConfigError, DataError
-from brain_decode.datasets.base import Dataset, Facts, choose_recordings, dataset_folder
+from brain_decode.core.errors import DataError
+from brain_decode.datasets.base import Dataset, Facts, choose_recordings, dataset_folder, named_files
 from brain_decode.datasets.fmri_runs import FmriRun, VolumeSettings, open_runs
-from brain_decode.signals.recording import Entities, Recording
+from brain_decode.signals.recording import Recording
 
 __all__ = ["NiftiFilesDataset"]
 
@@ -55,24 +54,10 @@ class NiftiFilesDataset(Dataset):
 
     def recordings(self) -> list[Recording]:
         folder = dataset_folder(self.root, self.files, self.name)
-        found: dict[Entities, Path] = {}
-        for path in sorted(folder.glob(self.files)):
-            entities = self._entities(path.relative_to(folder).as_posix())
-            if entities in found:
-                raise ConfigError(
-                    f"Dataset '{self.name}': {found[entities]} and {path} are both {entities.label}. "
-                    "Narrow loader.files, or extend loader.entities so that it tells them apart."
-                )
-            found[entities] = path
+        found = named_files(sorted(folder.glob(self.files)), self.entities, name=self.name, below=folder)
         chosen = choose_recordings(found, self.wanted, name=self.name)
         runs = {entities: FmriRun(path, self._events(path)) for entities, path in chosen.items()}
         return open_runs(runs, folder, self.volumes)
-
-    def _entities(self, path: str) -> Entities:
-        match = re.search(self.entities, path)
-        if match is None:
-            raise DataError(f"{path} does not fit the expression '{self.entities}' of loader.entities.")
-        return Entities(**({"subject": "01"} | {key: value for key, value in match.groupdict("").items() if value}))
 
     def _events(self, path: Path) -> Path | None:
         if self.events is None:

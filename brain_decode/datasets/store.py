@@ -16,7 +16,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from brain_decode.core.errors import DataError, SpecMismatch
+from brain_decode.core.errors import MOST_NAMED, DataError, SpecMismatch, and_more
 from brain_decode.core.progress import track
 from brain_decode.datasets.store_entry import (
     StoreEntry,
@@ -37,7 +37,6 @@ __all__ = ["SignalStore", "prepare_store"]
 _TRIALS_PER_BLOCK = 64
 _BLOCK_VALUES = 1 << 21
 _PICK = "pick"
-_NAMED_CHANNELS = 8  # an error names no more; a volume has many thousands
 
 
 def prepare_store(
@@ -224,11 +223,10 @@ def _hash_blocks(blocks: Any) -> str:
 def _require_finite(samples: np.ndarray, sensors: Space, label: str) -> None:
     finite = np.isfinite(samples).all(axis=1)
     if not finite.all():
-        bad = [sensors.names[i] for i in np.flatnonzero(~finite)[:_NAMED_CHANNELS]]
-        more = f" and {int((~finite).sum()) - len(bad)} more" if (~finite).sum() > len(bad) else ""
+        bad = [sensors.names[i] for i in np.flatnonzero(~finite)]
         count = int((~np.isfinite(samples)).sum())
         raise DataError(
-            f"{label}: {count} samples of the channels {bad}{more} are NaN or infinite. "
+            f"{label}: {count} samples of the channels {bad[:MOST_NAMED]}{and_more(bad)} are NaN or infinite. "
             "Repair the file or drop the channels."
         )
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from brain_decode.core.errors import SpecMismatch, unknown_option
+from brain_decode.core.errors import MOST_NAMED, SpecMismatch, and_more, listed, unknown_option
 from brain_decode.decoder.channel_matching import ChannelMatch, MatchingLimits, match_channels
 from brain_decode.decoder.input_volumes import pick_voxels, require_same_interval
 from brain_decode.decoder.passport import Passport, PassportLine
 from brain_decode.preprocessing.base import Preprocessing
-from brain_decode.signals.amplitude import typical_amplitudes, unit_factor_guess
+from brain_decode.signals.amplitude import amplitude_sample, typical_amplitudes, unit_factor_guess
 from brain_decode.signals.recording import Recording
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.units import UNIT_FACTORS
@@ -21,13 +21,10 @@ from brain_decode.signals.voxels import Voxels
 if TYPE_CHECKING:
     from brain_decode.decoder.brain_decoder import InputSpec
 
-__all__ = ["INPUT_UNITS", "amplitude_sample", "passport_of"]
+__all__ = ["INPUT_UNITS", "passport_of"]
 
 # What a user may say the numbers of a file are in.
 INPUT_UNITS = {name: factor for name, factor in UNIT_FACTORS.items() if name != "1"}
-_SAMPLED_S = 30.0  # of a continuous recording, from its middle, to judge the amplitude
-_SAMPLED_TRIALS = 64
-_NAMED = 8  # channel names in a line before the rest is counted
 _DISPLACED_M = 0.04  # channels of one name this far apart are other electrodes of other layouts
 
 
@@ -87,7 +84,7 @@ def passport_of(
         unused=tuple(name for name in _decoded_names(recording.space) if name not in used),
         unit_factor=factor,
         resampled_to_hz=resampled,
-        notes=_notes(recording),
+        notes=recording.notes,
     )
 
 
@@ -108,11 +105,7 @@ def _passport_of_volumes(
     except SpecMismatch as error:
         interval = PassportLine("volumes", "refused", *apart, str(error))
     lines = (voxels, interval, _window(recording, expected))
-    return Passport(_shown_name(recording), decoder, lines, notes=_notes(recording))
-
-
-def _notes(recording: Recording) -> tuple[str, ...]:
-    return tuple(str(note) for note in getattr(recording, "notes", ()) or ())
+    return Passport(_shown_name(recording), decoder, lines, notes=recording.notes)
 
 
 def _shown_name(recording: Recording) -> str:
@@ -124,7 +117,7 @@ def _shown_name(recording: Recording) -> str:
 
 
 def _channels(matches: Sequence[ChannelMatch], found: Sensors, wanted: Sensors) -> list[PassportLine]:
-    expected = f"{len(wanted)} {_kinds(wanted)}: {_listed(wanted.names)}"
+    expected = f"{len(wanted)} {_kinds(wanted)}: {listed(wanted.names)}"
     missing = [match.name for match in matches if match.way == "missing"]
     estimated = [match.name for match in matches if match.way == "interpolated"]
     placed = [match for match in matches if match.way == "position"]
@@ -137,22 +130,22 @@ def _channels(matches: Sequence[ChannelMatch], found: Sensors, wanted: Sensors) 
         return [PassportLine("channels", "refused", _lacking(missing, have, found), expected, _remedy(found, wanted))]
     actions = []
     if spelled:
-        actions.append("renamed: " + _listed([f"{m.source} is {m.name}" for m in spelled]))
+        actions.append("renamed: " + listed([f"{m.source} is {m.name}" for m in spelled]))
     if placed:
         told = [f"{m.source} for {m.name} ({1e3 * (m.distance_m or 0):.1f} mm)" for m in placed]
-        actions.append("nearest electrode taken: " + _listed(told))
+        actions.append("nearest electrode taken: " + listed(told))
     if estimated:
-        actions.append(f"estimated from their neighbours (spherical splines): {_listed(estimated)}")
+        actions.append(f"estimated from their neighbours (spherical splines): {listed(estimated)}")
     spare = [name for name in _decoded_names(found) if name not in {match.source for match in matches}]
     if spare:
-        actions.append(f"not read: {_listed(spare)}")
+        actions.append(f"not read: {listed(spare)}")
     changed = bool(placed or estimated or spelled)
     line = PassportLine("channels", "will be changed" if changed else "ok", have, expected, "; ".join(actions))
     return [line, *_sensor_types(matches, found, wanted), *_displaced(matches, found, wanted)]
 
 
 def _lacking(missing: Sequence[str], have: str, found: Sensors) -> str:
-    return f"{have}; lacks {list(missing[:_NAMED])}{_rest(missing)} and has {_listed(_decoded_names(found))}"
+    return f"{have}; lacks {list(missing[:MOST_NAMED])}{and_more(missing)} and has {listed(_decoded_names(found))}"
 
 
 def _remedy(found: Sensors, wanted: Sensors) -> str:
@@ -169,8 +162,8 @@ def _sensor_types(matches: Sequence[ChannelMatch], found: Sensors, wanted: Senso
     wrong = [m for m in matches if m.source and types_found[m.source] != types_wanted[m.name]]
     if not wrong:
         return []
-    have = _listed([f"{m.source} is {types_found[m.source]}" for m in wrong])
-    need = _listed([f"{m.name} {types_wanted[m.name]}" for m in wrong])
+    have = listed([f"{m.source} is {types_found[m.source]}" for m in wrong])
+    need = listed([f"{m.name} {types_wanted[m.name]}" for m in wrong])
     setting = ", ".join(f"'{m.source}': '{types_wanted[m.name]}'" for m in wrong[:3])
     more = ", …" if len(wrong) > 3 else ""
     return [PassportLine("sensor types", "refused", have, need, f"Use raw.set_channel_types({{{setting}{more}}})")]
@@ -191,18 +184,7 @@ def _displaced(matches: Sequence[ChannelMatch], found: Sensors, wanted: Sensors)
     if not far:
         return []
     action = "Check that both layouts mean the same electrodes by these names (BioSemi's A1 is not an ear)"
-    return [PassportLine("electrode places", "noted", f"away from training: {_listed(far)}", "the same places", action)]
-
-
-def amplitude_sample(recording: Recording, rows: np.ndarray) -> np.ndarray:
-    """Return (channel, time) samples from the middle of a recording, enough to judge its amplitude."""
-    if not recording.continuous:
-        n_trials = recording.source.n_trials
-        chosen = np.linspace(0, n_trials - 1, min(n_trials, _SAMPLED_TRIALS)).astype(int)
-        return recording.read_trials(chosen)[:, rows].transpose(1, 0, 2).reshape(len(rows), -1)
-    length = min(recording.n_times, round(_SAMPLED_S * recording.rate_hz))
-    start = (recording.n_times - length) // 2
-    return recording.read(start, start + length)[rows]
+    return [PassportLine("electrode places", "noted", f"away from training: {listed(far)}", "the same places", action)]
 
 
 def _unit(
@@ -355,13 +337,11 @@ def _mains(frequency_hz: float | None) -> str:
 
 
 def _bad_channels(recording: Recording, matches: Sequence[ChannelMatch]) -> list[PassportLine]:
-    header = recording.header
-    marked = set(header["bads"]) if header is not None else set()
-    bad = [match.source for match in matches if match.source in marked]
+    bad = [match.source for match in matches if match.source in recording.bads]
     if not bad:
         return []
     action = "read as they are: the decoder needs them. Use raw.interpolate_bads() before"
-    return [PassportLine("bad channels", "noted", _listed(bad), "none", action)]
+    return [PassportLine("bad channels", "noted", listed(bad), "none", action)]
 
 
 def _decoded_names(sensors: Sensors) -> list[str]:
@@ -370,11 +350,3 @@ def _decoded_names(sensors: Sensors) -> list[str]:
 
 def _kinds(sensors: Sensors) -> str:
     return " and ".join(sorted(set(sensors.types)))
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + _rest(names)
-
-
-def _rest(names: Sequence[str]) -> str:
-    return f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""

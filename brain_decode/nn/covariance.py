@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from brain_decode.core.errors import DataError, unknown_option
+from brain_decode.core.errors import DataError, listed, unknown_option
 from brain_decode.signals.space import Space
 
 __all__ = [
@@ -21,7 +21,6 @@ __all__ = [
     "window_covariances",
 ]
 
-_NAMED_CHANNELS = 8  # an error names no more; a volume has many thousands
 RANK_TOLERANCE = 1e-7  # of the largest eigenvalue; float32 samples carry relative noise of about 1e-14 in covariances
 
 
@@ -37,7 +36,7 @@ def require_finite(windows: np.ndarray, names: Sequence[str]) -> None:
     channels = [name for name, is_broken in zip(names, broken.any(axis=0), strict=True) if is_broken]
     raise DataError(
         f"Samples must be finite; {int(broken.any(axis=1).sum())} of {len(windows)} windows hold NaN or infinity in "
-        f"{_listed(channels)}. Reject these windows or drop the channels."
+        f"{listed(channels)}. Reject these windows or drop the channels."
     )
 
 
@@ -54,14 +53,9 @@ def require_live_channels(windows: np.ndarray, names: Sequence[str]) -> None:
     if flat.any():
         channels = [name for name, is_flat in zip(names, flat, strict=True) if is_flat]
         raise DataError(
-            f"Every channel must carry signal; flat in all {len(windows)} training windows: {_listed(channels)}. "
+            f"Every channel must carry signal; flat in all {len(windows)} training windows: {listed(channels)}. "
             "Mark it bad in channels.tsv or drop it with a pick step; of voxels, narrow the mask."
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED_CHANNELS} more" if len(names) > _NAMED_CHANNELS else ""
-    return ", ".join(names[:_NAMED_CHANNELS]) + more
 
 
 def type_scale(windows: np.ndarray, sensors: Space) -> np.ndarray:

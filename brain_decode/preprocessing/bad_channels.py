@@ -12,7 +12,6 @@ from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.core.log import get_logger
 from brain_decode.preprocessing.base import Continuous, SignalStep
 from brain_decode.preprocessing.mne_signal import (
-    fitted_sphere,
     has_position,
     mne_info,
     mne_raw,
@@ -20,6 +19,7 @@ from brain_decode.preprocessing.mne_signal import (
     sensors_of,
 )
 from brain_decode.signals.sensors import BRAIN_SENSOR_TYPES, Sensors
+from brain_decode.signals.spheres import fitted_sphere
 
 __all__ = ["BadChannelSettings", "InterpolateBads", "find_bad_channels"]
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.preprocessing.base import Continuous, SignalStep
-from brain_decode.preprocessing.mne_signal import fitted_sphere, has_position, mne_raw, require_positions, sensors_of
+from brain_decode.preprocessing.mne_signal import has_position, mne_raw, require_positions, sensors_of
 from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.spheres import fitted_sphere
 
 __all__ = ["Bipolar", "Laplacian", "adjacent_pairs"]
 

@@ -10,10 +10,7 @@ from brain_decode.core.errors import DataError, SpecMismatch
 from brain_decode.preprocessing.base import Continuous
 from brain_decode.signals.sensors import Sensors
 
-__all__ = ["fitted_sphere", "has_position", "mne_info", "mne_raw", "require_positions", "sensors_of"]
-
-_FEWEST_POINTS = 8  # below this a sphere is not determined well enough
-_HEAD_ORIGIN_M = np.array([0.0, 0.0, 0.04])  # centre of an average head in the head frame, as in MNE
+__all__ = ["has_position", "mne_info", "mne_raw", "require_positions", "sensors_of"]
 
 
 def sensors_of(step: str, signal: Continuous) -> Sensors:
@@ -80,17 +77,3 @@ def require_positions(step: str, sensors: Sensors, indices: np.ndarray) -> None:
             f"{step} needs sensor positions; {missing} have none. Name a standard montage "
             "(loader.montage=standard_1020) or leave these channels out."
         )
-
-
-def fitted_sphere(positions_m: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return centre (3,) and radius in metres of the sphere through sensors, by least squares.
-
-    With fewer than eight sensors the centre of an average head is taken, and the mean distance from it.
-    """
-    if len(positions_m) < _FEWEST_POINTS:
-        return _HEAD_ORIGIN_M, float(np.linalg.norm(positions_m - _HEAD_ORIGIN_M, axis=1).mean())
-    # |p|^2 = 2 p.c + (r^2 - |c|^2) is linear in the centre and in the bracket.
-    design = np.column_stack([2 * positions_m, np.ones(len(positions_m))])
-    *centre, rest = np.linalg.lstsq(design, (positions_m**2).sum(axis=1), rcond=None)[0]
-    centre = np.array(centre)
-    return centre, float(np.sqrt(rest + centre @ centre))

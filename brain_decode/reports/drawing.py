@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -24,6 +25,7 @@ __all__ = [
     "INK",
     "ORANGE",
     "WIDE",
+    "area_colours",
     "chance_line",
     "class_line",
     "draw_interval",
@@ -42,6 +44,7 @@ GREY, INK = "#6b7280", "#1f2937"
 WIDE, HALF = 7.6, 3.7  # inches: the whole column, and one of two figures side by side
 _LINE_STYLES = ("-", "--", ":")
 _LONGEST_LABEL = 28
+_SMALLEST_RANGE = 0.02  # AUC beside 0.5; keeps noise from filling the colour range
 _STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -144,3 +147,14 @@ def _named(body: str, description: str) -> str:
 def listed_values(rows: Sequence[Mapping[str, Any]], most: int = 40) -> str:
     """Return `name 0.71, name 0.66` of the first rows, for descriptions."""
     return ", ".join(f"{row['name']} {row['value']:.3f}" for row in rows[:most] if row.get("value") is not None)
+
+
+def area_colours(areas: np.ndarray, n_classes: int) -> dict[str, Any]:
+    """Return colour map and limits for AUCs.
+
+    Two classes have a direction, so 0.5 is the middle; several have none, so 0.5 is the lower end.
+    """
+    limit = max(float(np.nan_to_num(np.abs(areas - 0.5)).max()), _SMALLEST_RANGE)
+    if n_classes == 2:
+        return {"cmap": "RdBu_r", "vmin": 0.5 - limit, "vmax": 0.5 + limit}
+    return {"cmap": "viridis", "vmin": 0.5, "vmax": 0.5 + limit}

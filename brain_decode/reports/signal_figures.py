@@ -8,7 +8,17 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from brain_decode.reports.drawing import INK, WIDE, class_line, new_axes, new_figure, report_style, short, svg_of
+from brain_decode.reports.drawing import (
+    INK,
+    WIDE,
+    area_colours,
+    class_line,
+    new_axes,
+    new_figure,
+    report_style,
+    short,
+    svg_of,
+)
 
 __all__ = ["evoked_figure", "has_map", "separability_figure", "topography_figure"]
 
@@ -19,7 +29,6 @@ _MOST_CLASSES = 12  # more lines than this hide each other
 _MOST_LINES = 8
 _MOST_PEAKS = 4
 _LONGEST_MS_S = 10.0
-_SMALLEST_RANGE = 0.02  # AUC beside 0.5; keeps noise from filling the colour range
 # Factor and unit of the numbers shown, by sensor type and unit of the data.
 _SHOWN_UNITS = {
     ("V", "mag"): (1e15, "fT"),
@@ -145,20 +154,12 @@ def _mark_event(axes: Axes, times: np.ndarray) -> None:
 
 def _heat_map(axes: Axes, areas: np.ndarray, times: np.ndarray, channels: Sequence[str], n_classes: int) -> None:
     edges = (times[0], times[-1], len(channels) - 0.5, -0.5)
-    style = _area_colours(areas, n_classes)
+    style = area_colours(areas, n_classes)
     image = axes.imshow(areas, aspect="auto", extent=edges, interpolation="nearest", **style)
     axes.get_figure().colorbar(image, ax=axes, label="AUC of one channel").outline.set_visible(False)  # type: ignore[union-attr]
     step = -(-len(channels) // 32)
     axes.set_yticks(range(0, len(channels), step), [short(name, 10) for name in channels[::step]], fontsize=7)
     axes.tick_params(axis="y", length=0)
-
-
-def _area_colours(areas: np.ndarray, n_classes: int) -> dict[str, Any]:
-    """Two classes have a direction, so 0.5 is the middle; several have none, so 0.5 is the lower end."""
-    limit = max(float(np.nan_to_num(np.abs(areas - 0.5)).max()), _SMALLEST_RANGE)
-    if n_classes == 2:
-        return {"cmap": "RdBu_r", "vmin": 0.5 - limit, "vmax": 0.5 + limit}
-    return {"cmap": "viridis", "vmin": 0.5, "vmax": 0.5 + limit}
 
 
 def _placed(evoked: Mapping[str, Any], kind: str) -> list[int]:
@@ -193,7 +194,7 @@ def _head_maps(
     info = mne.create_info(names, 1000.0, kind)
     for channel, index in zip(info["chs"], chosen, strict=True):
         channel["loc"][:3] = evoked["positions_m"][index]
-    style = _area_colours(separability[:, peaks], len(evoked["classes"]))
+    style = area_colours(separability[:, peaks], len(evoked["classes"]))
     colours = {"cmap": style["cmap"], "vlim": (style["vmin"], style["vmax"])}
     figure = new_figure(WIDE, 2.15)
     grid = figure.subplots(1, _MOST_PEAKS, squeeze=False)[0]

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from brain_decode.reports.drawing import WIDE, new_figure, report_style, svg_of
+from brain_decode.reports.drawing import WIDE, area_colours, new_figure, report_style, svg_of
 
 __all__ = ["volume_map_figure"]
 
 _MOST_SLICES = 6
-_SMALLEST_RANGE = 0.02  # AUC beside 0.5; keeps noise from filling the colour range
 
 
 def volume_map_figure(volume_map: Mapping[str, Any], n_classes: int) -> str:
@@ -26,10 +25,7 @@ def volume_map_figure(volume_map: Mapping[str, Any], n_classes: int) -> str:
     volume = np.full(tuple(volume_map["shape"]), np.nan)
     volume[tuple(indices.T)] = values
     slices = _best_slices(indices[:, 2], values)
-    limit = max(float(np.nan_to_num(np.abs(values - 0.5)).max()), _SMALLEST_RANGE)
-    style: dict[str, Any] = {"cmap": "RdBu_r", "vmin": 0.5 - limit, "vmax": 0.5 + limit}
-    if n_classes != 2:
-        style = {"cmap": "viridis", "vmin": 0.5, "vmax": 0.5 + limit}
+    style = area_colours(values, n_classes)
     aspect = float(volume_map["sizes_mm"][1]) / float(volume_map["sizes_mm"][0])
     columns = min(len(slices), 3)
     rows = -(-len(slices) // columns)

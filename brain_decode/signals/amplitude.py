@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-__all__ = ["typical_amplitudes", "unit_factor_guess"]
+from brain_decode.signals.recording import Recording
+
+__all__ = ["amplitude_sample", "typical_amplitudes", "unit_factor_guess"]
 
 # Lowest and highest believable, and usual, size of one second of signal (robust standard deviation), in SI units.
 # Wide on purpose: electrode drift, movement and flat patients are real; a wrong prefix is a factor of a thousand.
@@ -23,6 +25,19 @@ _PREFIX_FACTORS = tuple(10.0**power for power in (0, -3, -6, -9, -12, -15, 3, 6,
 _PARTS = 32  # pieces in which the spread is taken, so that slow drift does not count
 _TO_STANDARD_DEVIATION = 1.4826  # of a normal distribution, from the median absolute deviation
 _TRAINING_RATIO = 100.0  # a recording this much larger or smaller than the training data is in another unit
+_SAMPLED_S = 30.0  # of a continuous recording, from its middle, to judge the amplitude
+_SAMPLED_TRIALS = 64
+
+
+def amplitude_sample(recording: Recording, rows: np.ndarray) -> np.ndarray:
+    """Return (channel, time) samples from the middle of a recording, enough to judge its amplitude."""
+    if not recording.continuous:
+        n_trials = recording.source.n_trials
+        chosen = np.linspace(0, n_trials - 1, min(n_trials, _SAMPLED_TRIALS)).astype(int)
+        return recording.read_trials(chosen)[:, rows].transpose(1, 0, 2).reshape(len(rows), -1)
+    length = min(recording.n_times, round(_SAMPLED_S * recording.rate_hz))
+    start = (recording.n_times - length) // 2
+    return recording.read(start, start + length)[rows]
 
 
 def typical_amplitudes(samples: np.ndarray, types: Sequence[str]) -> dict[str, float]:

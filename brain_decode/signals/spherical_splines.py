@@ -6,14 +6,13 @@ import numpy as np
 from numpy.polynomial.legendre import legval
 
 from brain_decode.core.errors import DataError
+from brain_decode.signals.spheres import USUAL_CENTRE_M, fitted_sphere
 
 __all__ = ["spline_weights"]
 
 _STIFFNESS = 4
 _TERMS = 50
 _REGULARISATION = 1e-5
-_LEAST_FOR_A_SPHERE = 8
-_USUAL_CENTRE_M = (0.0, 0.0, 0.04)  # of a head, in the head frame; used where too few electrodes show it
 
 
 def spline_weights(known_m: np.ndarray, wanted_m: np.ndarray) -> np.ndarray:
@@ -49,13 +48,9 @@ def _on_sphere(positions: np.ndarray) -> np.ndarray:
 
 
 def _centre(positions: np.ndarray) -> np.ndarray:
-    """Return the centre of the sphere that fits the positions best in the least-squares sense."""
-    if len(positions) < _LEAST_FOR_A_SPHERE:
-        return np.array(_USUAL_CENTRE_M)
-    # |p|² = 2 p·c + (r² - |c|²) is linear in the centre c and the constant.
-    design = np.hstack([2 * positions, np.ones((len(positions), 1))])
-    solution, _, rank, _ = np.linalg.lstsq(design, (positions**2).sum(axis=1), rcond=None)
-    return solution[:3] if rank == 4 else np.array(_USUAL_CENTRE_M)
+    """Return the centre of the sphere through the positions; that of an average head where they lie in one plane."""
+    in_plane = np.linalg.matrix_rank(np.column_stack([2 * positions, np.ones(len(positions))])) < 4
+    return USUAL_CENTRE_M if in_plane else fitted_sphere(positions)[0]
 
 
 def _potential(cosines: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import BrainDecodeError, StorageError
 from brain_decode.core.files import write_atomically
-from brain_decode.core.run_folder import STATE_NAME
+from brain_decode.core.run_folder import STATE_NAME, folder_gone
 from brain_decode.training.receipts import git_commit, plain, versions
 
 __all__ = ["describe_run", "fit_folder", "require_still_there", "state_folder", "unfinished"]
@@ -86,9 +86,7 @@ def require_still_there(folder: Path) -> None:
         StorageError: The folder, or the drive it was on, is gone.
     """
     if not (state_folder(folder) / _SETTINGS).is_file():
-        raise StorageError(
-            f"'{folder}' was removed or replaced while the run was writing into it. Check the drive and run it again."
-        )
+        raise folder_gone(folder)
 
 
 def fit_folder(state: Path, **fit: Any) -> Path:

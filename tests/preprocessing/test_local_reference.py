@@ -9,9 +9,9 @@ import pytest
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.preprocessing.base import Continuous
 from brain_decode.preprocessing.local_reference import Bipolar, Laplacian, adjacent_pairs
-from brain_decode.preprocessing.mne_signal import fitted_sphere
 from brain_decode.signals.mne_conversion import sensors_from_info
 from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.spheres import fitted_sphere
 
 RATE_HZ = 100.0
 

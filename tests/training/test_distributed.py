@@ -71,14 +71,9 @@ def test_a_run_of_two_processes_writes_one_folder(
     tmp_path: Path, write_taps: Callable[[Path], None], launched: bool
 ) -> None:
     write_taps(tmp_path)
-    places = [
-        f"catalogue={tmp_path / 'catalogue'}",
-        f"paths.data={tmp_path / 'data'}",
-        f"paths.store={tmp_path / 'st'}",
-    ]
     chosen = ["datasets=taps", "preprocessing=trials", "split=contiguous_kfold", "split.n_folds=2", "encoder=eegnet"]
     trainer = ["trainer=ddp_cpu", "trainer.max_epochs=2", *(["trainer.strategy=ddp"] if launched else [])]
-    program = ["-m", "brain_decode", "train", *places, *chosen, *trainer, f"out={tmp_path / 'out'}"]
+    program = ["-m", "brain_decode", "train", *places_in(tmp_path), *chosen, *trainer, f"out={tmp_path / 'out'}"]
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2"] if launched else []
     done = subprocess.run(
         [sys.executable, *torchrun, *program],
@@ -99,13 +94,8 @@ def test_more_processes_than_windows_are_refused(
     tmp_path: Path, write_taps: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_taps(tmp_path)
-    places = [
-        f"catalogue={tmp_path / 'catalogue'}",
-        f"paths.data={tmp_path / 'data'}",
-        f"paths.store={tmp_path / 'st'}",
-    ]
     chosen = ["datasets=taps", "preprocessing=trials", "split=contiguous_kfold", "encoder=eegnet", "trainer=ddp_cpu"]
-    assert main(["train", *places, *chosen, "trainer.devices=500", f"out={tmp_path / 'out'}"]) == 2
+    assert main(["train", *places_in(tmp_path), *chosen, "trainer.devices=500", f"out={tmp_path / 'out'}"]) == 2
     assert "500 processes cannot share" in capsys.readouterr().err
 
 
@@ -115,11 +105,6 @@ def test_a_trainer_for_graphics_cards_is_refused_where_there_is_none(
     tmp_path: Path, write_taps: Callable[[Path], None], capsys: pytest.CaptureFixture[str], trainer: str
 ) -> None:
     write_taps(tmp_path)
-    places = [
-        f"catalogue={tmp_path / 'catalogue'}",
-        f"paths.data={tmp_path / 'data'}",
-        f"paths.store={tmp_path / 'st'}",
-    ]
     chosen = ["datasets=taps", "preprocessing=trials", "split=contiguous_kfold", "encoder=eegnet", f"trainer={trainer}"]
-    assert main(["train", *places, *chosen, f"out={tmp_path / 'out'}"]) == 2
+    assert main(["train", *places_in(tmp_path), *chosen, f"out={tmp_path / 'out'}"]) == 2
     assert "The trainer settings cannot be used" in capsys.readouterr().err
