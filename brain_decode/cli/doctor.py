@@ -47,9 +47,9 @@ def _check_dataset(config: DictConfig) -> int:
     found = inspect_datasets(config)
     for line in (*found.lines, *(f"broken fact: {said}" for said in found.disagreements)):
         console.print(line, markup=False)
-    if found.disagreements:
+    if found.loaded is None:
         return 1
-    prediction = predict_costs(config, write_report)
+    prediction = predict_costs(config, found.loaded, write_report)
     table = Table(title="What it will take", title_justify="left")
     for column in ("command", "disk", "memory", "time"):
         table.add_column(column)

@@ -15,7 +15,6 @@ from brain_decode.signals.windows import Windows
 __all__ = ["separability", "strongest_voxels"]
 
 MOST_VOXELS = 256  # more lines and rows than this show nothing, and a volume has many thousands
-_BLOCK_VOXELS = 4096
 _BLOCK_VALUES = 1 << 21
 
 
@@ -56,8 +55,7 @@ def strongest_voxels(windows: Windows, voxels: Voxels, classes: Sequence[str]) -
     labels = windows.table["label"].astype(str).to_numpy()
     chosen = np.isin(labels, list(classes))
     means = windows.data[chosen].mean(axis=2, dtype=float)
-    blocks = [slice(start, start + _BLOCK_VOXELS) for start in range(0, len(voxels), _BLOCK_VOXELS)]
-    values = np.concatenate([separability(means[:, block], labels[chosen], classes) for block in blocks])
+    values = separability(means, labels[chosen], classes)
     kept = np.sort(np.argsort(-np.abs(values - 0.5), kind="stable")[:MOST_VOXELS])
     volume_map = {
         "shape": list(voxels.mask.shape),

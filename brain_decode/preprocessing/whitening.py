@@ -121,5 +121,6 @@ class WhiteningStep(WindowStep, ABC):
 
 def _deviation_by_type(windows: Windows) -> np.ndarray:
     """Return (channel,) the standard deviation of the channels of the same type."""
-    types = np.asarray(windows.space.types)
-    return np.array([windows.data[:, types == kind].std(dtype=np.float64) for kind in types])
+    kinds, kind_of = np.unique(np.asarray(windows.space.types), return_inverse=True)
+    deviations = [windows.data[:, kind_of == number].std(dtype=np.float64) for number in range(len(kinds))]
+    return np.array(deviations)[kind_of]

@@ -78,16 +78,16 @@ class ReadAhead(DataLoader[Batch]):
     """
 
     def __init__(self, reader: BatchReader, positions: np.ndarray, batches: EpochBatches) -> None:
-        super().__init__(_Windows(reader, positions), batch_sampler=batches)
-        self.reader, self.positions, self.batches = reader, np.asarray(positions), batches
+        self.windows, self.batches = _Windows(reader, positions), batches
+        super().__init__(self.windows, batch_sampler=batches)
 
     def __iter__(self) -> Any:
         """Return an iterator whose thread ends with it."""
-        return _Ahead(self.reader, (self.positions[indices] for indices in self.batches))
+        return _Ahead(self.windows, iter(self.batches))
 
 
 class _Windows(Dataset[Batch]):
-    """The windows one by one: what Lightning and torch ask of a loader's dataset."""
+    """Windows by number, a whole batch at a time: the store gathers it in one indexing operation."""
 
     def __init__(self, reader: BatchReader, positions: np.ndarray) -> None:
         self.reader, self.positions = reader, np.asarray(positions)
@@ -96,7 +96,10 @@ class _Windows(Dataset[Batch]):
         return len(self.positions)
 
     def __getitem__(self, index: int) -> Batch:
-        return self.reader.batch(self.positions[[index]])
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        return self.reader.batch(self.positions[np.asarray(indices, dtype=int)])
 
 
 class _Ahead(Iterator[Batch]):
@@ -105,8 +108,8 @@ class _Ahead(Iterator[Batch]):
     Not before: what an epoch has left is known only once Lightning has begun it.
     """
 
-    def __init__(self, reader: BatchReader, positions: Iterator[np.ndarray]) -> None:
-        self._reader, self._positions = reader, positions
+    def __init__(self, windows: _Windows, batches: Iterator[list[int]]) -> None:
+        self._windows, self._batches = windows, batches
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read_ahead")
         self._asked: Future[Batch] | None = None
 
@@ -119,8 +122,8 @@ class _Ahead(Iterator[Batch]):
         return batch
 
     def _ask(self) -> Future[Batch] | None:
-        positions = next(self._positions, None)
-        if positions is None:
+        indices = next(self._batches, None)
+        if indices is None:
             self._thread.shutdown()
             return None
-        return self._thread.submit(self._reader.batch, positions)
+        return self._thread.submit(self._windows.__getitems__, indices)

@@ -21,7 +21,7 @@ from brain_decode.signals.spec import probability_columns
 from brain_decode.training.crossvalidation import Protocol
 from brain_decode.training.describing import describe_windows
 from brain_decode.training.fitting import FitSettings, fit_decoder
-from brain_decode.training.loading import LoadedRun, load_windows
+from brain_decode.training.loading import LoadedRun
 from brain_decode.training.pilots import (
     Growth,
     elapsed_since_start_s,
@@ -83,18 +83,18 @@ class _Start:
     memory_mb: float
 
 
-def predict_costs(config: DictConfig, write_report: Callable[[Path], object]) -> Prediction:
+def predict_costs(config: DictConfig, loaded: LoadedRun, write_report: Callable[[Path], object]) -> Prediction:
     """Prepare pieces of recordings and fit decoders on few windows, and extrapolate to the whole.
 
     Args:
         config: Composed from `conf/train.yaml`.
+        loaded: Of `load_windows`.
         write_report: Draws the report of a run folder, as `train` does in the end.
 
     Raises:
         BrainDecodeError: What `prepare` or `train` would refuse as well.
     """
     start = _Start(elapsed_since_start_s(), resident_mb())
-    loaded = load_windows(config)
     steps = Preprocessing.from_json(OmegaConf.to_container(config.preprocessing, resolve=True))  # type: ignore[arg-type]
     with tempfile.TemporaryDirectory(prefix="brain_decode_doctor_") as scratch:
         prepare = _prepare_cost(loaded.trials, steps, Path(scratch) / "pieces", start)
@@ -111,16 +111,20 @@ def _prepare_cost(trials: Trials, steps: Preprocessing, scratch: Path, start: _S
     for number, part in enumerate((share / 3, share)):
         piece_mb = megabytes_of(largest) * part
         with watched_memory() as highest:
-            work = _Preparing(largest, part, steps, scratch / f"{number}")
-            seconds.append(timed(work))
+            piece_s, stored = timed(partial(_prepared_piece, largest, part, steps, scratch / f"{number}"))
         sizes.append(piece_mb)
+        seconds.append(piece_s)
         peaks.append(highest[0])
-        ratio = work.stored_mb / piece_mb
+        ratio = _megabytes_in([stored]) / piece_mb
     time_by_mb, memory_by_mb = Growth.through(sizes, seconds), Growth.through(sizes, peaks)
     every_mb = [megabytes_of(recording) for recording in recordings]
     workers = max(min(trials.workers, len(recordings)), 1)
     duration = start.seconds + sum(time_by_mb.at(size) for size in every_mb) / workers
-    manifests_mb = work.manifest_mb * sum(len(recording.space) for recording in recordings) / len(largest.space)
+    manifests_mb = (
+        _megabytes_in([stored.with_suffix(".json")])
+        * sum(len(recording.space) for recording in recordings)
+        / len(largest.space)
+    )
     return Cost(
         disk_mb=ratio * sum(every_mb) + manifests_mb,
         memory_mb=start.memory_mb + memory_by_mb.at(max(every_mb)),
@@ -128,17 +132,9 @@ def _prepare_cost(trials: Trials, steps: Preprocessing, scratch: Path, start: _S
     )
 
 
-class _Preparing:
-    """Prepares a piece of a recording; what it took on disk is known afterwards."""
-
-    def __init__(self, recording: Recording, share: float, steps: Preprocessing, folder: Path) -> None:
-        self.recording, self.share, self.steps, self.folder = recording, share, steps, folder
-        self.stored_mb, self.manifest_mb = 0.0, 0.0
-
-    def __call__(self) -> None:
-        store = prepare_store([piece_of(self.recording, self.share)], self.steps.signal_steps, self.folder)
-        path = store.entries[0].path
-        self.stored_mb, self.manifest_mb = (_megabytes_in([path]), _megabytes_in([path.with_suffix(".json")]))
+def _prepared_piece(recording: Recording, share: float, steps: Preprocessing, folder: Path) -> Path:
+    """Prepare a piece of a recording, and return the file that holds it."""
+    return prepare_store([piece_of(recording, share)], steps.signal_steps, folder).entries[0].path
 
 
 @dataclass(frozen=True)
@@ -153,9 +149,7 @@ class _RecipeCost:
 
     def fitting(self, n_windows: int, epochs: int) -> float:
         """Return the seconds of one fit."""
-        if not self.is_network:
-            return self.fit_s.at(n_windows)
-        return self.fit_s.fixed + self.fit_s.each * n_windows * epochs
+        return self.fit_s.at(n_windows * epochs if self.is_network else n_windows)
 
 
 def _megabytes_in(files: Iterable[Path]) -> float:
@@ -209,7 +203,7 @@ def _pilot_trials(trials: Trials, store_folder: Path) -> Trials:
         if not wanted and sum(map(len, tables)) >= _PILOT_WINDOWS:
             break
     table = pd.concat(tables, ignore_index=True).assign(rejected="")
-    return replace(trials, recordings=pieces, table=table, store_folder=store_folder, _stores={})
+    return replace(trials, recordings=pieces, table=table, store_folder=store_folder)
 
 
 def _rows_within(table: pd.DataFrame, piece: Recording) -> pd.DataFrame:
@@ -228,52 +222,27 @@ def _pilot_rows(pilot: Trials) -> np.ndarray:
 def _recipe_cost(recipe: Recipe, pilot: Trials, protocol: Protocol) -> _RecipeCost:
     rows = _pilot_rows(pilot)
     small = np.sort(np.random.default_rng(0).permutation(rows)[: max(len(rows) // 2, 2)])
-    is_network = not recipe.is_closed_form
     times, peaks = [], []
     for chosen in (small, rows):
-        work = _Fitting(recipe, pilot, chosen, _epochs_only(protocol.settings, 1))
         with watched_memory() as highest:
-            once = timed(work, repeats=2)
-        if is_network:
-            thrice = timed(_Fitting(recipe, pilot, chosen, _epochs_only(protocol.settings, 3)))
-            times.append(max(thrice - once, 0.0) / 2)
-            overhead = max(once - times[-1], 0.0)
-        else:
-            times.append(once)
-            overhead = 0.0
+            once_s, decoder = timed(partial(_fitted, recipe, pilot, chosen, protocol, 1), repeats=2)
+        times.append(once_s)
         peaks.append(highest[0])
+    answers = [partial(predict_rows, decoder, pilot, chosen, protocol.gallery) for chosen in (small, rows)]
+    answering = [timed(answer, repeats=2)[0] for answer in answers]
     sizes = [len(small), len(rows)]
-    fit_s = Growth(overhead, times[-1] / sizes[-1]) if is_network else Growth.through(sizes, times)
-    decoder = work.fitted()
-    answering = [timed(_Answering(decoder, pilot, chosen, protocol), repeats=2) for chosen in (small, rows)]
+    fit_s, is_network = Growth.through(sizes, times), not recipe.is_closed_form
+    if is_network:
+        thrice_s, _ = timed(partial(_fitted, recipe, pilot, rows, protocol, 3))
+        epoch_s = max(thrice_s - once_s, 0.0) / 2
+        fit_s = Growth(max(once_s - epoch_s, 0.0), epoch_s / len(rows))
     return _RecipeCost(fit_s, Growth.through(sizes, answering), Growth.through(sizes, peaks), is_network, decoder)
 
 
-class _Fitting:
-    """Fits a recipe on some rows."""
-
-    def __init__(self, recipe: Recipe, trials: Trials, rows: np.ndarray, settings: FitSettings) -> None:
-        self.recipe, self.trials, self.rows, self.settings = recipe, trials, rows, settings
-        self.results: list[BrainDecoder] = []
-
-    def __call__(self) -> None:
-        nothing = np.zeros(0, dtype=int)
-        fit = fit_decoder(self.recipe, self.trials, self.rows, validation=nothing, settings=self.settings)
-        self.results.append(fit.decoder)
-
-    def fitted(self) -> BrainDecoder:
-        """Return the last decoder."""
-        return self.results[-1]
-
-
-class _Answering:
-    """Predicts some rows."""
-
-    def __init__(self, decoder: BrainDecoder, trials: Trials, rows: np.ndarray, protocol: Protocol) -> None:
-        self.decoder, self.trials, self.rows, self.protocol = decoder, trials, rows, protocol
-
-    def __call__(self) -> None:
-        predict_rows(self.decoder, self.trials, self.rows, self.protocol.gallery)
+def _fitted(recipe: Recipe, pilot: Trials, rows: np.ndarray, protocol: Protocol, epochs: int) -> BrainDecoder:
+    """Return a decoder fitted on some rows; networks for so many epochs."""
+    settings = _epochs_only(protocol.settings, epochs)
+    return fit_decoder(recipe, pilot, rows, validation=np.zeros(0, dtype=int), settings=settings).decoder
 
 
 def _epochs_only(settings: FitSettings, epochs: int) -> FitSettings:
@@ -340,12 +309,12 @@ def _made_up_run(
 def _ending(scoring: _Scoring, n_windows: int) -> _Ending:
     """Return what scores, intervals, permutations, files and report of a run take."""
     sizes = [min(n_windows, size) for size in _SCORED_WINDOWS]
-    first_s = timed(partial(scoring, sizes[0]))  # with what is loaded on first use
+    first_s, _ = timed(partial(scoring, sizes[0]))  # with what is loaded on first use
     seconds, megabytes, peaks = [], [], []
     resident = resident_mb()
     for size in sizes:
         with watched_memory() as highest:
-            seconds.append(timed(partial(scoring, size)))
+            seconds.append(timed(partial(scoring, size))[0])
         megabytes.append(_megabytes_in(scoring.folder.iterdir()))
         peaks.append(highest[0])
     once_s = max(first_s - seconds[0], 0.0)

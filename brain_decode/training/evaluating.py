@@ -98,7 +98,7 @@ def _original_hashes(trials: Trials, originals: list[Recording], decoder: BrainD
     """Return the content hash of each recording as it was recorded: renaming channels makes no new recording."""
     if all(one is other for one, other in zip(trials.recordings, originals, strict=True)):
         return trials.content_hashes(decoder.preprocessing)
-    return replace(trials, recordings=originals, _stores={}).content_hashes(Preprocessing())
+    return replace(trials, recordings=originals).content_hashes(Preprocessing())
 
 
 def _scored_rows(decoder: BrainDecoder, loaded: LoadedRun, hashes: Sequence[str]) -> np.ndarray:

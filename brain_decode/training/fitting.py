@@ -13,15 +13,11 @@ import torch
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.core.seeding import seed_everything
 from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
-from brain_decode.decoder.passport_checks import amplitude_sample
 from brain_decode.encoders.base import ClosedFormEncoder, Encoder
 from brain_decode.heads.base import ClosedFormHead, Head
 from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.preprocessing.channels import Pick
-from brain_decode.signals.amplitude import typical_amplitudes
 from brain_decode.signals.batch import SignalBatch
-from brain_decode.signals.recording import Recording
-from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.space import Space
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.signals.windows import Windows
@@ -145,7 +141,7 @@ def fit_decoder(
     head = recipe.build_head(encoder, trials.target_spec)
     decoder = BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials, preprocessing))
     if isinstance(encoder, ClosedFormEncoder):
-        n_left_out = _fit_closed_form(decoder, trials, every_row, settings)
+        n_left_out = _fit_closed_form(decoder, trials, every_row, settings, at_most)
         return FittedDecoder(decoder, n_left_out=n_left_out)
     state = _state_folder(recipe, rows, validation, settings)
     return FittedDecoder(decoder, _fit_gradient(decoder, trials, rows, validation, settings, state))
@@ -178,14 +174,8 @@ def input_spec_of(trials: Trials, preprocessing: Preprocessing) -> InputSpec:
         classes=trials.class_values,
         reference=recording.reference,
         line_frequency_hz=recording.line_frequency_hz,
-        amplitudes=_amplitudes(recording, sensors),
+        amplitudes=trials.first_amplitudes(sensors),
     )
-
-
-def _amplitudes(recording: Recording, read: Space) -> dict[str, float]:
-    if not isinstance(recording.space, Sensors) or not isinstance(read, Sensors):
-        return {}
-    return typical_amplitudes(amplitude_sample(recording, recording.space.indices(read.names)), read.types)
 
 
 def _require_classes(recipe: Recipe, trials: Trials, rows: np.ndarray) -> None:
@@ -224,11 +214,13 @@ def _groups(trials: Trials, rows: np.ndarray, average: bool) -> RepetitionGroups
     return repetition_groups(trials.table, rows) if average else RepetitionGroups(rows, np.arange(len(rows)))
 
 
-def _fit_closed_form(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, settings: FitSettings) -> int:
+def _fit_closed_form(
+    decoder: BrainDecoder, trials: Trials, rows: np.ndarray, settings: FitSettings, at_most: int
+) -> int:
     """Fit encoder and head; returns the number of windows that were left out."""
     groups = _groups(trials, rows, settings.average_repetitions)
     reader = GroupReader(trials, decoder.preprocessing, groups, decoder.signal_spec.subjects)
-    positions = _drawn(np.arange(len(groups)), _at_most(trials, decoder.preprocessing, settings), settings.seed)
+    positions = _drawn(np.arange(len(groups)), at_most, settings.seed)
     batch, target = _read(reader, positions, decoder.signal_spec), reader.targets(positions)
     labels = target if trials.task == "classification" else None
     encoder, head = decoder.encoder, decoder.head

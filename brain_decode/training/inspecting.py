@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from brain_decode.datasets.base import fact_disagreements, recording_notes
 from brain_decode.signals.recording import Recording
-from brain_decode.training.loading import dataset_entries, load_recordings, load_windows
+from brain_decode.training.loading import LoadedRun, dataset_entries, load_recordings, load_windows
 
 __all__ = ["Inspection", "inspect_datasets"]
 
@@ -21,10 +21,12 @@ class Inspection:
     Args:
         lines: What is there.
         disagreements: Facts of the entry that a recording breaks; training would refuse them.
+        loaded: The windows; None where facts are broken.
     """
 
     lines: list[str]
     disagreements: list[str]
+    loaded: LoadedRun | None
 
 
 def inspect_datasets(config: DictConfig) -> Inspection:
@@ -42,9 +44,10 @@ def inspect_datasets(config: DictConfig) -> Inspection:
         dataset, recordings = load_recordings(entry)
         lines += [*_recording_lines(str(entry["name"]), recordings), *recording_notes(recordings)]
         disagreements += fact_disagreements(dataset.facts, recordings)
-    if not disagreements:
-        lines += _window_lines(config)
-    return Inspection(lines, disagreements)
+    loaded = None if disagreements else load_windows(config)
+    if loaded is not None:
+        lines += _window_lines(loaded)
+    return Inspection(lines, disagreements, loaded)
 
 
 def _recording_lines(name: str, recordings: list[Recording]) -> Iterator[str]:
@@ -60,8 +63,7 @@ def _duration_s(recording: Recording) -> float:
     return recording.duration_s * (1 if recording.continuous else len(recording.events))
 
 
-def _window_lines(config: DictConfig) -> Iterator[str]:
-    loaded = load_windows(config)
+def _window_lines(loaded: LoadedRun) -> Iterator[str]:
     counts = loaded.trials.table["label"].astype(str).value_counts()
     if loaded.trials.task == "classification":
         yield "windows: " + ", ".join(f"{label} {count}" for label, count in counts.items())

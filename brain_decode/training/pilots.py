@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -29,6 +29,7 @@ __all__ = [
 ]
 
 _POLL_S = 0.005
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -58,19 +59,19 @@ class Growth:
         return self.fixed + self.each * size
 
 
-def timed(work: Callable[[], Any], repeats: int = 1) -> float:
-    """Return the seconds that the fastest of some repetitions took."""
+def timed(work: Callable[[], Result], repeats: int = 1) -> tuple[float, Result]:
+    """Return the seconds that the fastest of some repetitions took, and what the last one returned."""
     fastest = float("inf")
     for _ in range(repeats):
         started = time.perf_counter()
-        work()
+        result = work()
         fastest = min(fastest, time.perf_counter() - started)
-    return fastest
+    return fastest, result
 
 
-def anonymous_mb() -> float:
-    """Return the memory of this process that belongs to no file, in MB; zero where the system does not say."""
-    return _status_mb("RssAnon")
+def anonymous_mb(process: int | str = "self") -> float:
+    """Return the memory of a process that belongs to no file, in MB; zero where the system does not say."""
+    return _status_mb("RssAnon", process)
 
 
 def resident_mb() -> float:
@@ -83,9 +84,9 @@ def highest_resident_mb() -> float:
     return _status_mb("VmHWM")
 
 
-def _status_mb(field: str) -> float:
+def _status_mb(field: str, process: int | str = "self") -> float:
     try:
-        found = re.search(rf"{field}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
     except OSError:
         return 0.0
     return int(found.group(1)) / 1024 if found else 0.0

@@ -15,7 +15,10 @@ import pandas as pd
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.store import SignalStore, prepare_store
 from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.signals.amplitude import amplitude_sample, typical_amplitudes
 from brain_decode.signals.recording import Recording
+from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.space import Space
 from brain_decode.signals.spec import TargetSpec, Task
 from brain_decode.signals.windows import Windows
 
@@ -49,7 +52,8 @@ class Trials:
     workers: int = 1
     target_column: str = "trial_type"
     class_values: dict[str, list[str]] = field(default_factory=dict)
-    _stores: dict[str, SignalStore] = field(default_factory=dict, repr=False)
+    _stores: dict[str, SignalStore] = field(default_factory=dict, init=False, repr=False)
+    _amplitudes: dict[Space, dict[str, float]] = field(default_factory=dict, init=False, repr=False)
 
     def store(self, preprocessing: Preprocessing) -> SignalStore:
         """Return the store of these stateless steps, made on first use.
@@ -63,6 +67,20 @@ class Trials:
             store.require_one_rate(self.table["recording"].unique())
             self._stores[key] = store
         return self._stores[key]
+
+    def first_amplitudes(self, read: Space) -> dict[str, float]:
+        """Return the typical amplitude of each sensor type in the first recording; voxels have none.
+
+        Args:
+            read: The channels of it that are read; its file is opened once for them.
+        """
+        recording = self.recordings[0]
+        if not isinstance(recording.space, Sensors) or not isinstance(read, Sensors):
+            return {}
+        if read not in self._amplitudes:
+            samples = amplitude_sample(recording, recording.space.indices(read.names))
+            self._amplitudes[read] = typical_amplitudes(samples, read.types)
+        return self._amplitudes[read]
 
     def windows(self, preprocessing: Preprocessing, rows: np.ndarray) -> Windows:
         """Return windows after the stateless steps only."""

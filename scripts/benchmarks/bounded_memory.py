@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,8 @@ from typing import Any
 import mne
 import numpy as np
 import yaml
+
+from brain_decode.training.pilots import anonymous_mb
 
 RATE_HZ, N_CHANNELS, MINUTES = 256.0, 64, 20
 AIM_MB = 2048
@@ -85,16 +86,8 @@ def _peak_anonymous_mb(words: Sequence[str]) -> tuple[float, float]:
     child = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
     peak = 0.0
     while child.poll() is None:
-        peak = max(peak, _anonymous_mb(child.pid))
+        peak = max(peak, anonymous_mb(child.pid))
         time.sleep(_POLL_S)
     if child.returncode:
         raise RuntimeError(f"{' '.join(words[:3])} failed with status {child.returncode}.")
     return peak, time.perf_counter() - started
-
-
-def _anonymous_mb(process: int) -> float:
-    try:
-        found = re.search(r"RssAnon:\s+(\d+) kB", Path(f"/proc/{process}/status").read_text())
-    except OSError:
-        return 0.0
-    return int(found.group(1)) / 1024 if found else 0.0

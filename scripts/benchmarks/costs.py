@@ -27,8 +27,9 @@ RUNS = {
 WITHIN = 1.5  # the factor that what is told keeps to
 _TELL = (
     "import dataclasses, json, sys; from brain_decode.cli.composition import compose; "
-    "from brain_decode.training.costs import predict_costs; from brain_decode.reports.html import write_report; "
-    "print(json.dumps(dataclasses.asdict(predict_costs(compose('doctor', sys.argv[1:]), write_report))))"
+    "from brain_decode.training.costs import predict_costs; from brain_decode.training.loading import load_windows; "
+    "from brain_decode.reports.html import write_report; config = compose('doctor', sys.argv[1:]); "
+    "print(json.dumps(dataclasses.asdict(predict_costs(config, load_windows(config), write_report))))"
 )
 
 

@@ -6,8 +6,8 @@ it runs on a slice, because the whole takes minutes; `peer_s` is then that time 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 from brain_decode.preprocessing.noise_normalisation import noise_covariance
 from brain_decode.preprocessing.whitening import inverse_square_root
+from brain_decode.training.pilots import timed
 
 CONDITIONS, REPETITIONS, CHANNELS, TIMES = 827, 2, 63, 250
 PEER_CONDITIONS = {"epochs": 827, "time": 8}
@@ -37,11 +38,9 @@ def peer_covariance(trials: np.ndarray, mode: str) -> np.ndarray:
     return np.mean(each, axis=0)
 
 
-def timed(function, *arguments, **settings) -> tuple[float, np.ndarray]:
-    """Return seconds and result."""
-    start = time.perf_counter()
-    result = function(*arguments, **settings)
-    return time.perf_counter() - start, result
+def whitened(windows: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Return the windows whitened by a covariance."""
+    return inverse_square_root(covariance) @ windows
 
 
 def measure() -> Iterator[dict[str, Any]]:
@@ -49,9 +48,9 @@ def measure() -> Iterator[dict[str, Any]]:
     trials = np.random.default_rng(0).standard_normal((CONDITIONS, REPETITIONS, CHANNELS, TIMES))
     flat, shown = trials.reshape(-1, CHANNELS, TIMES), np.repeat(np.arange(CONDITIONS), REPETITIONS)
     for mode, count in PEER_CONDITIONS.items():
-        ours_s, covariance = timed(noise_covariance, flat, shown, mode=mode)
-        whitening_s, _ = timed(lambda matrix: inverse_square_root(matrix) @ flat, covariance)
-        slice_s, peer = timed(peer_covariance, trials[:count], mode)
+        ours_s, covariance = timed(partial(noise_covariance, flat, shown, mode=mode))
+        whitening_s, _ = timed(partial(whitened, flat, covariance))
+        slice_s, peer = timed(partial(peer_covariance, trials[:count], mode))
         same = noise_covariance(flat[: count * REPETITIONS], shown[: count * REPETITIONS], mode=mode)
         yield {
             "name": f"covariance, {mode}",

@@ -29,6 +29,7 @@ from brain_decode.signals.spec import SignalSpec
 from brain_decode.training.batches import Batch, _Ahead
 from brain_decode.training.fitting import GroupReader
 from brain_decode.training.lightning_module import fit_network
+from brain_decode.training.pilots import timed
 from brain_decode.training.trials import RepetitionGroups, Trials
 
 REPETITIONS = 7
@@ -116,7 +117,7 @@ def _compared(name: str) -> dict[str, Any]:
     encoder = encoder_class(SignalSpec(sensors, n_times, rate_hz))
     fast = _Step(encoder, SignalBatch.from_array(signal, sensors, rate_hz))
     slow = _Step(textbook(n_channels, n_times), signal[:, None])
-    pairs = [(_seconds(fast), _seconds(slow)) for _ in range(REPETITIONS + 1)][1:]
+    pairs = [(timed(fast)[0], timed(slow)[0]) for _ in range(REPETITIONS + 1)][1:]
     fast_s, slow_s = (statistics.median(column) for column in zip(*pairs, strict=True))
     return {
         "name": f"{name} {n_channels} × {n_times}, batch {batch_size}",
@@ -127,12 +128,6 @@ def _compared(name: str) -> dict[str, Any]:
         "speedup": round(statistics.median(slow / quick for quick, slow in pairs), 2),
         "measured_elsewhere": ELSEWHERE[name],
     }
-
-
-def _seconds(action: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
 
 
 def _difference(name: str) -> dict[str, Any]:

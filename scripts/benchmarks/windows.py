@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 import subprocess
 import sys
@@ -19,6 +18,7 @@ import pandas as pd
 from brain_decode.datasets.store import SignalStore, prepare_store
 from brain_decode.signals.recording import ArraySource, Entities, Recording
 from brain_decode.signals.sensors import Sensors
+from brain_decode.training.pilots import anonymous_mb
 
 RATE_HZ, N_CHANNELS, N_SECONDS, BATCH = 256, 64, 600, 64
 REPETITIONS, N_BATCHES, N_LAZY_BATCHES = 5, 100, 5
@@ -117,8 +117,7 @@ def _read_everywhere(folder: Path) -> float:
     for number in range(N_BATCHES):
         starts = rng.integers(0, N_SECONDS * RATE_HZ - RATE_HZ, BATCH)
         store.read(_table(starts, number % len(store)))
-    status = Path("/proc/self/status").read_text()
-    return round(int(re.search(r"RssAnon:\s+(\d+)", status)[1]) / 1024, 1)
+    return round(anonymous_mb(), 1)
 
 
 if __name__ == "__main__":

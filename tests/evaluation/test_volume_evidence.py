@@ -32,7 +32,7 @@ def test_the_informative_voxel_has_the_largest_value_on_the_map() -> None:
 
 def test_blocks_of_voxels_give_the_same_map(monkeypatch) -> None:  # type: ignore[no-untyped-def]
     whole = volume_evidence.strongest_voxels(windows(), VOXELS, ["face", "house"])[0]
-    monkeypatch.setattr(volume_evidence, "_BLOCK_VOXELS", 7)
+    monkeypatch.setattr(volume_evidence, "_BLOCK_VALUES", 7 * 40)
     assert volume_evidence.strongest_voxels(windows(), VOXELS, ["face", "house"])[0] == whole
 
 

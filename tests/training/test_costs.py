@@ -16,7 +16,8 @@ from brain_decode.cli.composition import compose
 from brain_decode.reports.html import write_report
 from brain_decode.signals.recording import ArraySource, Entities, Recording
 from brain_decode.signals.sensors import Sensors
-from brain_decode.training.costs import predict_costs
+from brain_decode.training.costs import Prediction, predict_costs
+from brain_decode.training.loading import load_windows
 from brain_decode.training.pilots import Growth, megabytes_of, piece_of, watched_memory
 
 WriteTaps = Callable[..., None]
@@ -61,9 +62,14 @@ def words(folder: Path) -> list[str]:
     return [*places, "datasets=taps", "preprocessing=trials", "split=contiguous_kfold", "encoder=time_means"]
 
 
+def costs_of(chosen: list[str]) -> Prediction:
+    config = compose("train", chosen)
+    return predict_costs(config, load_windows(config), write_report)
+
+
 def test_the_disk_that_preparing_takes_is_told_exactly(tmp_path: Path, write_taps: WriteTaps) -> None:
     write_taps(tmp_path)
-    told = predict_costs(compose("train", words(tmp_path)), write_report).prepare.disk_mb
+    told = costs_of(words(tmp_path)).prepare.disk_mb
     assert main(["prepare", *words(tmp_path)]) == 0
     taken = sum(path.stat().st_size for path in (tmp_path / "stores").iterdir()) / 2**20
     assert told == pytest.approx(taken, rel=0.05)
@@ -71,7 +77,7 @@ def test_the_disk_that_preparing_takes_is_told_exactly(tmp_path: Path, write_tap
 
 def test_the_size_of_the_run_folder_is_told(tmp_path: Path, write_taps: WriteTaps) -> None:
     write_taps(tmp_path)
-    told = predict_costs(compose("train", words(tmp_path)), write_report).train.disk_mb
+    told = costs_of(words(tmp_path)).train.disk_mb
     assert main(["train", *words(tmp_path), f"out={tmp_path / 'run'}"]) == 0
     taken = sum(path.stat().st_size for path in (tmp_path / "run").rglob("*") if path.is_file()) / 2**20
     assert told == pytest.approx(taken, rel=0.3)
@@ -79,10 +85,8 @@ def test_the_size_of_the_run_folder_is_told(tmp_path: Path, write_taps: WriteTap
 
 def test_more_folds_and_a_network_take_longer(tmp_path: Path, write_taps: WriteTaps) -> None:
     write_taps(tmp_path)
-    few = predict_costs(compose("train", [*words(tmp_path), "split.n_folds=2"]), write_report)
-    network = predict_costs(
-        compose("train", [*words(tmp_path), "encoder=eegnet", "trainer.accelerator=cpu"]), write_report
-    )
+    few = costs_of([*words(tmp_path), "split.n_folds=2"])
+    network = costs_of([*words(tmp_path), "encoder=eegnet", "trainer.accelerator=cpu"])
     assert network.train.seconds[1] > network.train.seconds[0] > few.train.seconds[0]
     assert few.train.seconds[0] == few.train.seconds[1]
     assert "between 9 and 50 epochs a fit" in " ".join(network.assumptions)
@@ -91,7 +95,7 @@ def test_more_folds_and_a_network_take_longer(tmp_path: Path, write_taps: WriteT
 def test_nothing_is_written_where_the_run_would_write(tmp_path: Path, write_taps: WriteTaps) -> None:
     write_taps(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    predict_costs(compose("train", words(tmp_path)), write_report)
+    costs_of(words(tmp_path))
     assert sorted(tmp_path.rglob("*")) == before
 
 
