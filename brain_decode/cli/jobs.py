@@ -6,9 +6,10 @@ import importlib
 import io
 import logging
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,8 @@ __all__ = ["run_once", "run_sweep"]
 
 _LOG = logging.getLogger(__name__)
 _LAUNCHER = "hydra/launcher"
-_OF_EXTRA = ("joblib", "submitit_local", "submitit_slurm")
+_SLURM = "submitit_slurm"
+_OF_EXTRA = ("joblib", "submitit_local", _SLURM)
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ def run_sweep(command: Command, words: Sequence[str]) -> int:
     require_free_folder(folder, command.name)
     settings = [f"hydra.sweep.dir={quoted(str(folder))}", "hydra.sweep.subdir=${hydra.job.num}"]
     jobs = [word for word in overrides if parse_override(word).key_or_group != "out"]
-    with opened_hydra(catalogue) as hydra, explained(hydra, command.config, jobs, catalogue), _cluster_explained():
+    with opened_hydra(catalogue) as hydra, explained(hydra, command.config, jobs, catalogue):
         _require_launcher(jobs, hydra.config_loader.get_group_options(_LAUNCHER))
         hydra.multirun(
             config_name=command.config,
@@ -70,34 +72,25 @@ def run_sweep(command: Command, words: Sequence[str]) -> int:
 
 
 def _require_launcher(overrides: Sequence[str], installed: Sequence[str]) -> None:
-    """Refuse a launcher that is not installed.
+    """Refuse a launcher that is not installed, or whose cluster is not there, before a folder is made.
 
     Raises:
         MissingExtra: One of those that the extra brings.
-        ConfigError: An unknown one.
+        ConfigError: An unknown one, or Slurm's on a machine without Slurm.
     """
     chosen = [
         str(override.value()) for override in map(parse_override, overrides) if override.key_or_group == _LAUNCHER
     ]
     for name in chosen:
-        if name in installed:
-            continue
-        if name in _OF_EXTRA:
+        if name not in {*installed, *_OF_EXTRA}:
+            raise unknown_option("launcher", name, {*installed, *_OF_EXTRA})
+        if name not in installed:
             raise MissingExtra(f"hydra/launcher={name} is not installed. Install brain_decode[launchers].")
-        raise unknown_option("launcher", name, {*installed, *_OF_EXTRA})
-
-
-@contextmanager
-def _cluster_explained() -> Iterator[None]:
-    try:
-        yield
-    except RuntimeError as error:
-        if "srun" not in str(error):
-            raise
-        raise ConfigError(
-            "hydra/launcher=submitit_slurm needs Slurm, and this machine has no srun. Start it on the cluster's login "
-            "node, or use hydra/launcher=submitit_local or joblib here."
-        ) from error
+        if name == _SLURM and shutil.which("srun") is None:
+            raise ConfigError(
+                f"hydra/launcher={_SLURM} needs Slurm, and this machine has no srun. Start it on the cluster's login "
+                "node, or use hydra/launcher=submitit_local or joblib here."
+            )
 
 
 def _run_in(name: str, config: DictConfig, out: Path | None) -> int:

@@ -79,3 +79,4 @@ def test_slurm_is_missed_in_one_sentence(
     slurm = ["hydra/launcher=submitit_slurm", "hydra.launcher.partition=long", "hydra.launcher.cpus_per_task=4"]
     assert main(["train", "--multirun", *words(tmp_path), *slurm, f"out={tmp_path / 'x'}"]) == 2
     assert "needs Slurm, and this machine has no srun" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
