@@ -72,10 +72,13 @@ def _windows(config: Mapping[str, Any]) -> str:
     window = _mapping(config.get("window") or _mapping(config.get("datasets")).get("window"))
     if window.get("start_s") is None or window.get("stop_s") is None:
         return ""
-    return f"From {window['start_s']:g} s to {window['stop_s']:g} s around each event."
+    lag_s = window.get("lag_s") or 0.0
+    return f"From {window['start_s'] + lag_s:g} s to {window['stop_s'] + lag_s:g} s around each event."
 
 
 def _preprocessing(config: Mapping[str, Any]) -> str:
+    if "checkpoint" in config:
+        return "That of the decoder, which its checkpoint lists."
     steps = _mapping(config.get("preprocessing"))
     named = [_step(_mapping(step)) for key in ("signal_steps", "window_steps") for step in steps.get(key) or []]
     text = f"{', then '.join(named)}." if named else "None."

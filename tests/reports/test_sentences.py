@@ -88,6 +88,16 @@ def paragraph(config: Mapping[str, Any], **changes: Any) -> dict[str, str]:
     return dict(method_sentences(config, metrics, {}))
 
 
+def test_a_saved_decoder_brings_its_own_preprocessing() -> None:
+    told = paragraph({"checkpoint": "runs/train/x/checkpoint"})
+    assert told["Preprocessing"] == "That of the decoder, which its checkpoint lists."
+
+
+def test_windows_are_named_with_their_lag() -> None:
+    window = {"start_s": 0.0, "stop_s": 22.5, "lag_s": 5.0}
+    assert paragraph({"datasets": {"window": window}})["Windows"] == "From 5 s to 27.5 s around each event."
+
+
 def test_methods_name_steps_folds_and_what_was_resampled() -> None:
     steps = {"signal_steps": [{"step": "bandpass", "settings": {"low_hz": 1.0, "high_hz": 30.0}}], "window_steps": None}
     told = paragraph({"preprocessing": steps}, folds=[{}, {}])
