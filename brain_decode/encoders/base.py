@@ -13,10 +13,11 @@ from torch import nn
 
 from brain_decode.core.errors import SpecMismatch
 from brain_decode.nn.closed_form import FittedBuffers
+from brain_decode.nn.recorded_config import record_config
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.spec import SignalSpec
 
-__all__ = ["BrainEmbedding", "ClosedFormEncoder", "Encoder", "record_config"]
+__all__ = ["BrainEmbedding", "ClosedFormEncoder", "Encoder"]
 
 
 @dataclass(frozen=True)
@@ -30,25 +31,6 @@ class BrainEmbedding:
 
     pooled: torch.Tensor
     sequence: torch.Tensor | None = None
-
-
-def record_config(cls: Any) -> None:
-    """Make instances of `cls` remember their own JSON-able constructor arguments in `config`."""
-    original = cls.__init__
-
-    def remembering(self: Any, *args: Any, **kwargs: Any) -> None:
-        bound = inspect.signature(original).bind(self, *args, **kwargs)
-        bound.apply_defaults()
-        if type(self) is cls:
-            skipped = ("self", "signal_spec", "target_spec", "embedding_dim")
-            config = {key: value for key, value in bound.arguments.items() if key not in skipped}
-            object.__setattr__(self, "config", {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()})
-        original(self, *args, **kwargs)
-
-    remembering.__wrapped__ = original  # type: ignore[attr-defined]
-    remembering.__signature__ = inspect.signature(original)  # type: ignore[attr-defined]
-    remembering.__doc__ = original.__doc__
-    cls.__init__ = remembering
 
 
 class Encoder(nn.Module, ABC):

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from brain_decode.encoders.base import BrainEmbedding, record_config
+from brain_decode.encoders.base import BrainEmbedding
 from brain_decode.nn.closed_form import FittedBuffers
+from brain_decode.nn.recorded_config import record_config
 from brain_decode.signals.spec import TargetSpec, Task
 
 __all__ = ["ClosedFormHead", "Head"]
