@@ -24,7 +24,7 @@ class SignalBatch:
         channel_mask: (batch, channel) bool; False where padded.
         time_mask: (batch, time) bool; False where padded.
         positions_m: (batch, channel, 3) metres; NaN where unknown or padded.
-        orientations: (batch, channel, 3) coil normals; NaN where a sensor has none.
+        orientations: (batch, channel, 3) unit vectors, see `Sensors.orientations`; NaN where a sensor has none.
         sensor_types: (batch, channel) index into `SPACE_TYPES`; -1 where padded.
         subjects: (batch,) subject index, -1 for a subject unknown in training.
         rate_hz: Samples per second, one for the batch.

@@ -17,6 +17,7 @@ BRAIN_SENSOR_TYPES = ("eeg", "mag", "grad", "seeg", "ecog", "dbs")
 # Other MNE channel types are carried along (eog, ecg, misc, stim) and never decoded unless picked.
 SENSOR_TYPES = (*BRAIN_SENSOR_TYPES, "ref_meg", "eog", "ecg", "emg", "resp", "bio", "misc", "stim", "feature")
 
+_PLANAR_COILS = (2, 3011, 3012, 3013, 3014, 3015)  # MNE's numbers of planar gradiometers (Neuromag 122, VectorView)
 _LOCATION_SIZE = 12  # MNE's loc: position (3), then the rows of the coil frame (9)
 
 
@@ -85,11 +86,17 @@ class Sensors:
 
     @property
     def orientations(self) -> np.ndarray:
-        """(n_channels, 3) unit normal of each MEG coil; NaN for sensors without one."""
-        normals = self.locations[:, 9:12].copy()
+        """(n_channels, 3) unit vector that tells how each MEG sensor is turned; NaN for sensors without one.
+
+        The normal of the coil, and for planar gradiometers, whose two sensors share it, the direction in which the
+        field is compared.
+        """
+        directions = self.locations[:, 9:12].copy()
+        is_planar = np.isin(self.coil_types, _PLANAR_COILS)
+        directions[is_planar] = self.locations[is_planar, 3:6]
         is_meg = np.array([kind in ("mag", "grad", "ref_meg") for kind in self.types], dtype=bool)
-        normals[~is_meg] = np.nan
-        return normals
+        directions[~is_meg] = np.nan
+        return directions
 
     def indices(self, names: Sequence[str]) -> np.ndarray:
         """Return the channel index of each name.

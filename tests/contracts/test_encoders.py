@@ -19,10 +19,11 @@ from brain_decode.signals.spec import SignalSpec
 from brain_decode.training.recipes import Recipe
 
 CONFIGS = Path(__file__).resolve().parents[2] / "conf" / "encoder"
-CHOICES = {"nested_selection", "auto", "braindecode"}  # no encoder of their own
+CHOICES = {"nested_selection", "auto", "braindecode", "brainomni_base"}  # no encoder of their own, or another size
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in CHOICES)
-N_WINDOWS, N_CHANNELS, N_TIMES, RATE_HZ = 24, 6, 200, 100.0
-SENSORS = Sensors(("Fz", "C3", "Cz", "C4", "Pz", "Oz"), ("eeg",) * N_CHANNELS)
+N_WINDOWS, N_CHANNELS, N_TIMES, RATE_HZ = 24, 6, 300, 256.0
+PLACES = np.random.default_rng(1).normal(0.0, 0.05, (N_CHANNELS, 12))
+SENSORS = Sensors(("Fz", "C3", "Cz", "C4", "Pz", "Oz"), ("eeg",) * N_CHANNELS, PLACES)
 SPEC = SignalSpec(SENSORS, N_TIMES, RATE_HZ, -0.5)
 
 
@@ -84,7 +85,7 @@ def test_a_network_gives_every_weight_a_gradient(name: str):
     if isinstance(encoder, ClosedFormEncoder):
         pytest.skip("fitted in closed form")
     (encoder(batch()).pooled ** 2).sum().backward()
-    assert not [key for key, weight in encoder.named_parameters() if weight.grad is None]
+    assert not [key for key, weight in encoder.named_parameters() if weight.requires_grad and weight.grad is None]
 
 
 @pytest.mark.parametrize("name", NAMES)

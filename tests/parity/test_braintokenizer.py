@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,158 +23,131 @@ from brain_decode.tokenizers.sensor_embedding import MODELLED_TYPES, SensorGeome
 pytestmark = pytest.mark.parity
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 Vectors = dict[str, torch.Tensor]
-
-
-@pytest.fixture(scope="module")
-def folder(reference_folder: Path) -> Path:
-    """The authors' weights, inputs and outputs."""
-    place = reference_folder / "brainomni"
-    if not place.is_dir():
-        pytest.skip("no parity vectors of brainomni")
-    return place
-
-
-@pytest.fixture(scope="module")
-def vectors(folder: Path) -> Vectors:
-    """Inputs and outputs."""
-    return load_file(folder / "io.safetensors")
-
-
-@pytest.fixture(scope="module")
-def config(folder: Path) -> dict[str, Any]:
-    """Sizes of the fixture."""
-    return json.loads((folder / "config.json").read_text(encoding="utf-8"))
+Close = Callable[..., None]
 
 
 @pytest.fixture
-def model(folder: Path, config: dict[str, Any]) -> BrainTokenizer:
+def model(brainomni_folder: Path, brainomni_config: dict[str, Any]) -> BrainTokenizer:
     """Our tokenizer with the authors' weights."""
-    tokenizer = BrainTokenizer(**settings_from_official(config["constructor"]), compat="official")
-    weights = load_file(folder / "weights.safetensors")
+    tokenizer = BrainTokenizer(**settings_from_official(brainomni_config["constructor"]), compat="official")
+    weights = load_file(brainomni_folder / "weights.safetensors")
     theirs = {key.removeprefix("tokenizer."): v for key, v in weights.items() if key.startswith("tokenizer.")}
     load_weights(tokenizer, from_official(theirs), what="BrainTokenizer")
     return tokenizer.eval()
 
 
 @pytest.fixture(scope="module")
-def geometry(vectors: Vectors) -> SensorGeometry:
+def geometry(brainomni: Vectors) -> SensorGeometry:
     """The sensors of the fixture, normalised as the authors do."""
-    types = vectors["in.sensor_type"]
-    return SensorGeometry(vectors["in.pos"], types, torch.ones_like(types, dtype=torch.bool))
+    types = brainomni["in.sensor_type"]
+    return SensorGeometry(brainomni["in.pos"], types, torch.ones_like(types, dtype=torch.bool))
 
 
-def windows_of(model: BrainTokenizer, vectors: Vectors, overlap: float) -> torch.Tensor:
+def windows_of(model: BrainTokenizer, brainomni: Vectors, overlap: float) -> torch.Tensor:
     """Cut the fixture's signal into model windows."""
-    signal = vectors["in.signal"]
+    signal = brainomni["in.signal"]
     sensors = Sensors(tuple(f"c{i}" for i in range(signal.shape[1])), ("eeg",) * signal.shape[1])
     return model._windows(SignalBatch.from_array(signal, sensors, model.rate_hz), overlap)
 
 
-def close(actual: torch.Tensor, vectors: Vectors, name: str, **tolerance: float) -> None:
-    """Compare with a vector; with its first item where only that is stored, not at all where it is absent."""
-    tolerance = tolerance or CLOSE
-    if name in vectors:
-        expected = vectors[name]
-        torch.testing.assert_close(actual.reshape(expected.shape), expected, **tolerance)
-    elif f"{name}.item0" in vectors:
-        expected = vectors[f"{name}.item0"]
-        torch.testing.assert_close(actual[0].reshape(expected.shape), expected, **tolerance)
-
-
-def test_windows_positions_and_amplitudes_are_scaled_as_the_authors_do(model, vectors: Vectors):
-    close(windows_of(model, vectors, 0.0), vectors, "out.unfold.no_overlap")
-    close(windows_of(model, vectors, 0.25), vectors, "out.unfold.overlap")
-    raw, types = vectors["in.prep.raw"].numpy(), vectors["in.sensor_type"][0]
+def test_windows_positions_and_amplitudes_are_scaled_as_the_authors_do(model, brainomni: Vectors, close: Close):
+    close(windows_of(model, brainomni, 0.0), brainomni, "out.unfold.no_overlap")
+    close(windows_of(model, brainomni, 0.25), brainomni, "out.unfold.overlap")
+    raw, types = brainomni["in.prep.raw"].numpy(), brainomni["in.sensor_type"][0]
     names = tuple(f"c{i}" for i in range(len(raw)))
     locations = np.full((len(raw), 12), np.nan)
-    locations[:, :3] = vectors["in.prep.pos_raw"][:, :3]
-    locations[:, 9:] = vectors["in.prep.pos_raw"][:, 3:]
+    locations[:, :3] = brainomni["in.prep.pos_raw"][:, :3]
+    locations[:, 9:] = brainomni["in.prep.pos_raw"][:, 3:]
     sensors = Sensors(names, tuple(MODELLED_TYPES[int(kind)] for kind in types), locations)
     windows = SensorTypeScale("official").apply(Windows(raw[None], 256.0, 0.0, sensors))
-    close(torch.from_numpy(windows.data[0]).float(), vectors, "out.prep.normalized")
+    close(torch.from_numpy(windows.data[0]).float(), brainomni, "out.prep.normalized")
     found = sensor_geometry(SignalBatch.from_array(raw[None], sensors, 256.0))
-    close(found.positions[0], vectors, "out.prep.pos_normalized", atol=1e-5, rtol=1e-5)
+    close(found.positions[0], brainomni, "out.prep.pos_normalized", atol=1e-5, rtol=1e-5)
     assert torch.equal(found.types[0], types)
 
 
 @torch.no_grad()
-def test_sensors_codec_latents_and_codes_equal(model, vectors: Vectors, geometry: SensorGeometry):
-    windows = windows_of(model, vectors, 0.0)
+def test_sensors_codec_latents_and_codes_equal(model, brainomni: Vectors, geometry: SensorGeometry, close: Close):
+    windows = windows_of(model, brainomni, 0.0)
     embedding = model.sensors(geometry)
-    close(embedding, vectors, "out.sensor_embedding")
-    close(model.codec_encoder(windows.flatten(0, 2)).view(*windows.shape[:3], model.dim, -1), vectors,
+    close(embedding, brainomni, "out.sensor_embedding")
+    close(model.codec_encoder(windows.flatten(0, 2)).view(*windows.shape[:3], model.dim, -1), brainomni,
           "out.seanet_encoder.out")  # fmt: skip
     latent = model._latent(windows, embedding, geometry.mask)
-    close(latent, vectors, "out.tokenizer.latent")
+    close(latent, brainomni, "out.tokenizer.latent")
     quantized = model.quantizer(latent.flatten(0, -2))
-    assert torch.equal(quantized.codes.view_as(vectors["out.tokenizer.indices"]), vectors["out.tokenizer.indices"])
-    close(quantized.features.view_as(latent), vectors, "out.tokenizer.quantized")
-    close(quantized.commitment, vectors, "out.tokenizer.commitment_loss")
+    assert torch.equal(quantized.codes.view_as(brainomni["out.tokenizer.indices"]), brainomni["out.tokenizer.indices"])
+    close(quantized.features.view_as(latent), brainomni, "out.tokenizer.quantized")
+    close(quantized.commitment, brainomni, "out.tokenizer.commitment_loss")
 
 
 @torch.no_grad()
-def test_tokens_with_overlap_equal(model, vectors: Vectors, geometry: SensorGeometry, config: dict[str, Any]):
-    windows = windows_of(model, vectors, config["constructor"]["overlap_ratio"])
+def test_tokens_with_overlap_equal(
+    model, brainomni: Vectors, geometry: SensorGeometry, brainomni_config: dict[str, Any], close: Close
+):
+    windows = windows_of(model, brainomni, brainomni_config["constructor"]["overlap_ratio"])
     latent = model._latent(windows, model.sensors(geometry), geometry.mask)
     quantized = model.quantizer(latent.flatten(0, -2))
     codes = quantized.codes.view(*latent.shape[:-1], -1).flatten(2, 3)
-    assert torch.equal(codes, vectors["out.tokenize_overlap.indices"])
-    close(quantized.features.view_as(latent).flatten(2, 3), vectors, "out.tokenize_overlap.features")
-    torch.testing.assert_close(model.lookup(codes), vectors["out.tokenize_overlap.features"], **CLOSE)
+    assert torch.equal(codes, brainomni["out.tokenize_overlap.indices"])
+    close(quantized.features.view_as(latent).flatten(2, 3), brainomni, "out.tokenize_overlap.features")
+    torch.testing.assert_close(model.lookup(codes), brainomni["out.tokenize_overlap.features"], **CLOSE)
 
 
 @torch.no_grad()
-def test_reconstruction_and_its_terms_equal(model, vectors: Vectors, geometry: SensorGeometry):
-    windows, embedding = windows_of(model, vectors, 0.0), model.sensors(geometry)
+def test_reconstruction_and_its_terms_equal(model, brainomni: Vectors, geometry: SensorGeometry, close: Close):
+    windows, embedding = windows_of(model, brainomni, 0.0), model.sensors(geometry)
     latent = model._latent(windows, embedding, geometry.mask)
     features = model.quantizer(latent.flatten(0, -2)).features.view_as(latent)
     estimate = model._decoded(features, embedding, geometry.mask)
-    close(estimate, vectors, "out.recon.x_rec")
-    target = vectors.get("out.recon.target")
+    close(estimate, brainomni, "out.recon.x_rec")
+    target = brainomni.get("out.recon.target")
     if target is None:
         pytest.skip("the fixture holds the first item only")
     terms = reconstruction_terms(estimate.flatten(0, 2), target.flatten(0, 2), wrap_phase=False)
-    close(terms.time, vectors, "out.recon.loss_time")
-    close(terms.pearson, vectors, "out.recon.pcc")
-    close(terms.amplitude, vectors, "out.recon.loss_amp")
-    close(terms.phase, vectors, "out.recon.loss_phase")
+    close(terms.time, brainomni, "out.recon.loss_time")
+    close(terms.pearson, brainomni, "out.recon.pcc")
+    close(terms.amplitude, brainomni, "out.recon.loss_amp")
+    close(terms.phase, brainomni, "out.recon.loss_phase")
 
 
 def test_training_loss_equals_with_the_same_sensors_hidden_and_the_same_noise(
-    model, vectors: Vectors, geometry: SensorGeometry
+    model, brainomni: Vectors, geometry: SensorGeometry, close: Close
 ):
-    windows, order = windows_of(model, vectors, 0.0), vectors["out.stage1.perm"]
+    windows, order = windows_of(model, brainomni, 0.0), brainomni["out.stage1.perm"]
     n_hidden = max(int(len(order) * 0.25), 1)
     hidden = torch.zeros_like(geometry.mask)
     hidden[:, order[:n_hidden]] = True
     noise = torch.zeros_like(windows)
-    noise[:, order[n_hidden:]] = vectors["out.stage1.noise"]
+    noise[:, order[n_hidden:]] = brainomni["out.stage1.noise"]
     covered = torch.ones(windows.shape[0], windows.shape[2], dtype=torch.bool)
     terms, quantized = model._stage_one(windows, geometry, hidden, noise, covered)
     names = {"time": "time_loss", "pearson": "pcc", "amplitude": "amp_loss", "phase": "phase_loss"}
     for own, theirs in (names | {"loss": "loss", "commitment": "commitment_loss"}).items():
-        close(terms[own].detach(), vectors, f"out.stage1.{theirs}")
-    expected = vectors["out.stage1.indices"]
+        close(terms[own].detach(), brainomni, f"out.stage1.{theirs}")
+    expected = brainomni["out.stage1.indices"]
     assert torch.equal(quantized.codes.view(expected.shape), expected)
 
 
-def test_quantiser_training_moves_codebooks_and_passes_gradients_as_the_authors_do(model, vectors: Vectors):
+def test_quantiser_training_moves_codebooks_and_passes_gradients_as_the_authors_do(
+    model, brainomni: Vectors, close: Close
+):
     quantizer = model.quantizer.train()
-    rows = vectors["in.ema.input"] if "in.ema.input" in vectors else vectors["out.ema.input"]
+    rows = brainomni["in.ema.input"] if "in.ema.input" in brainomni else brainomni["out.ema.input"]
     rows = rows.clone().requires_grad_()
     quantized = quantizer.quantize(rows.flatten(0, -2))
     features = quantized.features.view_as(rows)
-    ((features * vectors["out.ema.cotangent"]).sum() + quantized.commitment).backward()
-    assert torch.equal(quantized.codes.view(vectors["out.ema.indices"].shape), vectors["out.ema.indices"])
-    close(features.detach(), vectors, "out.ema.quantized")
-    close(quantized.commitment.detach(), vectors, "out.ema.loss")
-    close(rows.grad, vectors, "out.ema.grad_input")
+    ((features * brainomni["out.ema.cotangent"]).sum() + quantized.commitment).backward()
+    assert torch.equal(quantized.codes.view(brainomni["out.ema.indices"].shape), brainomni["out.ema.indices"])
+    close(features.detach(), brainomni, "out.ema.quantized")
+    close(quantized.commitment.detach(), brainomni, "out.ema.loss")
+    close(rows.grad, brainomni, "out.ema.grad_input")
     for number, level in enumerate(quantizer.levels):
-        close(level.codewords, vectors, f"out.ema.after.{number}.embed")
-        close(level.sums, vectors, f"out.ema.after.{number}.embed_avg")
-        close(level.counts, vectors, f"out.ema.after.{number}.cluster_size")
+        close(level.codewords, brainomni, f"out.ema.after.{number}.embed")
+        close(level.sums, brainomni, f"out.ema.after.{number}.embed_avg")
+        close(level.counts, brainomni, f"out.ema.after.{number}.cluster_size")
     own = dict(quantizer.named_parameters())
-    for key, expected in vectors.items():
+    for key, expected in brainomni.items():
         if key.startswith("out.ema.grad_param."):
             name = next(iter(from_official({key.removeprefix("out.ema.grad_param."): expected})))
             name = name.removeprefix("quantizer.").removeprefix("rvq.").replace("layers.", "levels.")
