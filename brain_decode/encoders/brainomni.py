@@ -165,7 +165,8 @@ class BrainOmni(Encoder):
         return torch.where((hidden & ~takes_other)[..., None], self.mask_token.to(features.dtype), out)
 
     def _projected(self, features: torch.Tensor) -> torch.Tensor:
-        return self.projection(features + self.tokenizer.sources.detach()[:, None, :])
+        # Blocks add up in float32 under autocast too; bfloat16 sums would drift by a percent.
+        return self.projection(features + self.tokenizer.sources.detach()[:, None, :]).float()
 
     def _used_blocks(self) -> list[nn.Module]:
         return list(self.blocks)[:-1] if self.official else list(self.blocks)
@@ -252,13 +253,14 @@ class _Attention(nn.Module):
         query, key, value = self.query_key_value(hidden).chunk(3, dim=-1)
         if rotation is not None:
             query, key = _rotated(query, rotation), _rotated(key, rotation)
-        by_head = [part.unflatten(-1, (self.n_heads, -1)).transpose(2, 3) for part in (query, key, value)]
+        # Four axes: fused attention takes no more.
+        rows = [part.flatten(0, 1).unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (query, key, value)]
         attended = functional.scaled_dot_product_attention(
-            *by_head,
-            attn_mask=None if keys is None else keys[:, None, None, None, :],
+            *rows,
+            attn_mask=None if keys is None else keys.repeat_interleave(hidden.shape[1], dim=0)[:, None, None, :],
             dropout_p=self.dropout if self.training or self.always_drops else 0.0,
         )
-        return self.out(attended.transpose(2, 3).flatten(-2))
+        return self.out(attended.transpose(1, 2).flatten(-2).view(hidden.shape))
 
 
 def rotary_table(
