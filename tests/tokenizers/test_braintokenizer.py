@@ -69,7 +69,9 @@ def test_windows_leave_out_the_tail_without_overlap_and_complete_it_with_overlap
 def test_released_sizes_have_the_published_number_of_parameters_and_tokens():
     model = BrainTokenizer()
     assert sum(parameter.numel() for parameter in model.parameters()) == 5_050_338
-    lengths = {seconds: window_starts(seconds * 256, 512, 0.25)[1] * model.steps_per_window for seconds in (2, 5, 10, 30)}
+    lengths = {
+        seconds: window_starts(seconds * 256, 512, 0.25)[1] * model.steps_per_window for seconds in (2, 5, 10, 30)
+    }
     assert lengths == {2: 8, 5: 24, 10: 56, 30: 160}
 
 
