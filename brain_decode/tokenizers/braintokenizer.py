@@ -123,8 +123,10 @@ class BrainTokenizer(Tokenizer):
         was_training = self.training
         self.eval()
         try:
-            latent = self._latent(windows, self.sensors(geometry), geometry.mask)
-            quantized, shape = self.quantizer(latent.flatten(0, -2)), latent.shape[:-1]
+            # Always in float32: under autocast a share of the codes would be others.
+            with torch.autocast(windows.device.type, enabled=False):
+                latent = self._latent(windows, self.sensors(geometry), geometry.mask)
+                quantized, shape = self.quantizer(latent.flatten(0, -2)), latent.shape[:-1]
         finally:
             self.train(was_training)
         steps = self._valid_steps(batch, overlap)

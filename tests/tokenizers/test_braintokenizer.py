@@ -106,6 +106,13 @@ def test_tokenizing_is_deterministic_and_leaves_the_mode_and_codebooks_alone():
     assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
+def test_codes_are_the_same_under_bfloat16():
+    model = tokenizer()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        coarse = model.tokenize(recording(4, 128))
+    assert torch.equal(coarse.codes, model.tokenize(recording(4, 128)).codes)
+
+
 def test_a_copy_and_a_reloaded_model_give_the_same_codes():
     model = tokenizer()
     other = BrainTokenizer(**model.config)
