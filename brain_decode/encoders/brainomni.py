@@ -254,13 +254,17 @@ class _Attention(nn.Module):
         if rotation is not None:
             query, key = _rotated(query, rotation), _rotated(key, rotation)
         # Four axes: fused attention takes no more.
-        rows = [part.flatten(0, 1).unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for part in (query, key, value)]
         attended = functional.scaled_dot_product_attention(
-            *rows,
+            self._by_head(query),
+            self._by_head(key),
+            self._by_head(value),
             attn_mask=None if keys is None else keys.repeat_interleave(hidden.shape[1], dim=0)[:, None, None, :],
             dropout_p=self.dropout if self.training or self.always_drops else 0.0,
         )
         return self.out(attended.transpose(1, 2).flatten(-2).view(hidden.shape))
+
+    def _by_head(self, values: torch.Tensor) -> torch.Tensor:
+        return values.flatten(0, 1).unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
 
 def rotary_table(

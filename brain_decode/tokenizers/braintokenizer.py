@@ -275,15 +275,15 @@ class _SensorsToSources(nn.Module):
         """Return (batch, source, window, step, dim) of (batch, channel, window, step, dim)."""
         batch, channels, windows, steps, _ = maps.shape
         key = self.key(maps + embedding[:, :, None, None, :])
-        per_step = [_by_step(tensor, self.n_heads) for tensor in (key, self.value(maps))]
-        query = self.sources.unflatten(-1, (self.n_heads, -1)).transpose(0, 1).expand(len(per_step[0]), -1, -1, -1)
+        keys, values = _by_step(key, self.n_heads), _by_step(self.value(maps), self.n_heads)
+        query = self.sources.unflatten(-1, (self.n_heads, -1)).transpose(0, 1).expand(len(keys), -1, -1, -1)
         mask = None
         if visible is not None:
             mask = visible[:, None, :].expand(-1, windows * steps, -1).reshape(-1, 1, 1, channels)
         dropout = self.dropout if self.training else 0.0
         # Under autocast the products are bfloat16 and the learned sources are not.
         attended = functional.scaled_dot_product_attention(
-            query.to(per_step[0].dtype), *per_step, attn_mask=mask, dropout_p=dropout
+            query.to(keys.dtype), keys, values, attn_mask=mask, dropout_p=dropout
         )
         joined = attended.transpose(1, 2).flatten(2).view(batch, windows, steps, -1, maps.shape[-1])
         return self.out(joined).permute(0, 3, 1, 2, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import distributed, nn
@@ -81,11 +82,13 @@ class ResidualVQ(nn.Module):
 
     def lookup(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the features of codes: (..., level) to (..., dim)."""
-        parts = [level.lookup(codes[..., number]) for number, level in enumerate(self.levels)]
+        parts = [cast(_Level, level).lookup(codes[..., number]) for number, level in enumerate(self.levels)]
         return torch.stack(parts).sum(0)
 
 
 class _Level(nn.Module):
+    project_in: nn.Module
+    project_out: nn.Module
     initialised: torch.Tensor
     counts: torch.Tensor
     sums: torch.Tensor
@@ -95,8 +98,8 @@ class _Level(nn.Module):
         super().__init__()
         self.rotation_trick, self.renew = rotation_trick, renew
         same = dim == codebook_dim
-        self.project_in: nn.Module = nn.Identity() if same else nn.Linear(dim, codebook_dim)
-        self.project_out: nn.Module = nn.Identity() if same else nn.Linear(codebook_dim, dim)
+        self.project_in = nn.Identity() if same else nn.Linear(dim, codebook_dim)
+        self.project_out = nn.Identity() if same else nn.Linear(codebook_dim, dim)
         self.register_buffer("initialised", torch.zeros(1))
         self.register_buffer("counts", torch.zeros(size))
         start = torch.empty(size, codebook_dim)
