@@ -34,6 +34,10 @@ class Tokens:
     def __len__(self) -> int:
         return int(self.codes.shape[0])
 
+    def to(self, device: torch.device | str) -> Tokens:
+        """Return the tokens on another device."""
+        return Tokens(self.features.to(device), self.codes.to(device), self.mask.to(device))
+
 
 @dataclass(frozen=True)
 class Reconstruction:

@@ -12,11 +12,10 @@ import torch
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from brain_decode.core.seeding import derived_seed
-from brain_decode.signals.batch import SignalBatch
 
-__all__ = ["Batch", "BatchReader", "EpochBatches", "ReadAhead"]
+__all__ = ["Batch", "BatchReader", "EpochBatches", "MontageBatches", "ReadAhead"]
 
-Batch = tuple[SignalBatch, torch.Tensor]
+Batch = tuple[Any, torch.Tensor]  # windows (`SignalBatch`) or tokens (`Tokens`), and targets
 
 
 class BatchReader(Protocol):
@@ -56,14 +55,50 @@ class EpochBatches(Sampler[list[int]]):
     def __len__(self) -> int:
         return self.n_batches
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def ordered(self) -> list[np.ndarray]:
+        """Return the batches of this epoch, of all processes together."""
         order = np.arange(self.n_windows)
         if self.seed is not None:
             order = np.random.default_rng(derived_seed(self.seed, "order", self.epoch)).permutation(order)
+        return np.array_split(order, min(self.n_batches, self.n_windows // self._place[1]))
+
+    def __iter__(self) -> Iterator[list[int]]:
         done = 0 if self.trainer is None else self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
         rank, world_size = self._place
-        for part in np.array_split(order, min(self.n_batches, self.n_windows // world_size))[done:]:
-            yield part[rank::world_size].tolist()
+        for part in self.ordered()[done:]:
+            share = part[rank::world_size]
+            yield (share if len(share) else part).tolist()
+
+
+class MontageBatches(EpochBatches):
+    """Batches of an epoch in which every window has the same montage.
+
+    The windows of each montage are shuffled and cut into batches of equal size, give or take one; then the batches are
+    shuffled. Seed and epoch alone decide, so a resumed run sees the same.
+
+    Args:
+        montages: (n,) montage of each window that the batches count.
+        batch_size: Windows per batch at most.
+        seed: None keeps the order of the windows.
+    """
+
+    def __init__(self, montages: np.ndarray, batch_size: int, seed: int | None) -> None:
+        super().__init__(len(montages), batch_size, seed)
+        self.montages, self.batch_size = np.asarray(montages), batch_size
+        _, counts = np.unique(self.montages, return_counts=True)
+        self.n_batches = int(np.sum(-(-counts // batch_size)))
+
+    def ordered(self) -> list[np.ndarray]:
+        """Return the batches of this epoch."""
+        order = np.arange(self.n_windows)
+        rng = None
+        if self.seed is not None:
+            rng = np.random.default_rng(derived_seed(self.seed, "order", self.epoch))
+            order = rng.permutation(order)
+        montage = self.montages[order]
+        groups = [order[montage == number] for number in np.unique(self.montages)]
+        batches = [part for found in groups for part in np.array_split(found, -(-len(found) // self.batch_size))]
+        return batches if rng is None else [batches[index] for index in rng.permutation(len(batches))]
 
 
 class ReadAhead(DataLoader[Batch]):

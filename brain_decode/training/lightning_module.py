@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from brain_decode.core.errors import ConfigError, DataError, MissingExtra, SpecMismatch, unknown_option
@@ -26,10 +28,10 @@ from brain_decode.core.seeding import derived_seed, seed_everything
 from brain_decode.encoders.base import Encoder
 from brain_decode.heads.base import Head
 from brain_decode.signals.batch import SignalBatch
-from brain_decode.training.batches import Batch, BatchReader, EpochBatches, ReadAhead
+from brain_decode.training.batches import Batch, BatchReader, EpochBatches, MontageBatches, ReadAhead
 from brain_decode.training.resuming import AtomicCheckpoints, KeepState, last_state, saved_callback
 
-__all__ = ["TrainerSettings", "TrainingResult", "fit_network"]
+__all__ = ["TrainerSettings", "TrainingResult", "fit_network", "fit_task"]
 
 _OPTIMIZER = {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 1e-2}
 _SMALLEST_SCALE = 1e-2  # EEGNet falls from 1.0 to 0.8 accuracy at 1e-3 of unit scale, and to chance in volts
@@ -134,19 +136,65 @@ def fit_network(
         SpecMismatch: Windows in volts or tesla, far below the unit scale that networks learn at.
     """
     settings = TrainerSettings.from_mapping(trainer)
-    if not len(train_positions):
-        raise DataError("A network needs training windows; there are none. Choose another split=.")
-    seed_everything(seed)
+    _require_windows(train_positions)
     if head.needs_training_targets:
         head.learn_targets(_targets(reader, train_positions, settings.batch_size))
-    module = _Network(encoder, head, optimizer, seed)
+    task = _Supervised(encoder, head)
+    result = fit_task(
+        task,
+        reader,
+        train_positions,
+        validation_positions,
+        trainer=trainer,
+        optimizer=optimizer,
+        seed=seed,
+        checkpoint_folder=checkpoint_folder,
+    )
+    if len(validation_positions) and hasattr(head, "calibrate"):
+        in_order = EpochBatches(len(validation_positions), settings.batch_size, None)
+        _calibrate(encoder, head, ReadAhead(reader, validation_positions, in_order))
+    return result
+
+
+def fit_task(
+    task: torch.nn.Module,
+    reader: BatchReader,
+    train_positions: np.ndarray,
+    validation_positions: np.ndarray,
+    *,
+    trainer: Mapping[str, Any],
+    optimizer: Mapping[str, Any],
+    seed: int,
+    checkpoint_folder: Path | None = None,
+    montages: np.ndarray | None = None,
+) -> TrainingResult:
+    """Train whatever turns a batch into a loss, in place, and keep the weights of the best epoch.
+
+    Args:
+        task: Called with a batch, returns scalars by name: `loss`, and what else the curves are to show.
+        reader: Reads a batch by position.
+        train_positions: (n,) positions trained on, in a new order every epoch.
+        validation_positions: (n,) positions that choose the epoch; where empty, all epochs run and the last one stays.
+        trainer: Settings of `TrainerSettings`.
+        optimizer: As in `fit_network`; `schedule` may hold `warm_up` (share of the steps), `start` and `end` (shares of
+            `lr`): a straight line up, then half a cosine down.
+        seed: Decides order, dropout and whatever else the task draws.
+        checkpoint_folder: As in `fit_network`.
+        montages: By position; windows of one batch then share their montage.
+
+    Raises:
+        ConfigError, DataError, SpecMismatch: As in `fit_network`.
+    """
+    settings = TrainerSettings.from_mapping(trainer)
+    _require_windows(train_positions)
+    seed_everything(seed)
+    module = _Network(task, optimizer, seed)
     best = _BestEpoch(settings)
-    batches = EpochBatches(len(train_positions), settings.batch_size, seed)
+    batches = _batches(train_positions, settings, montages, seed)
     train = ReadAhead(reader, train_positions, batches)
     validation = None
     if len(validation_positions):
-        in_order = EpochBatches(len(validation_positions), settings.batch_size, None)
-        validation = ReadAhead(reader, validation_positions, in_order)
+        validation = ReadAhead(reader, validation_positions, _batches(validation_positions, settings, montages, None))
     with _quiet(), ExitStack() as stack:
         folder = _state_place(settings, checkpoint_folder, stack)
         running = _lightning_trainer(settings, best, folder)
@@ -158,9 +206,20 @@ def fit_network(
     module.cpu()
     best.restore(module)
     module.eval()
-    if validation is not None and hasattr(head, "calibrate"):
-        _calibrate(encoder, head, validation)
     return TrainingResult(best.curves, best.epoch)
+
+
+def _require_windows(positions: np.ndarray) -> None:
+    if not len(positions):
+        raise DataError("A network needs training windows; there are none. Choose another split=.")
+
+
+def _batches(
+    positions: np.ndarray, settings: TrainerSettings, montages: np.ndarray | None, seed: int | None
+) -> EpochBatches:
+    if montages is None:
+        return EpochBatches(len(positions), settings.batch_size, seed)
+    return MontageBatches(montages[positions], settings.batch_size, seed)
 
 
 def _state_place(settings: TrainerSettings, folder: Path | None, stack: ExitStack) -> Path | None:
@@ -185,26 +244,47 @@ def _require_shares(trainer: lightning.Trainer, n_windows: int) -> None:
         )
 
 
-class _Network(lightning.LightningModule):
-    """Encoder, head and their loss."""
+class _Supervised(torch.nn.Module):
+    """The loss of encoder and head."""
 
-    def __init__(self, encoder: Encoder, head: Head, optimizer: Mapping[str, Any], seed: int) -> None:
+    def __init__(self, encoder: Encoder, head: Head) -> None:
         super().__init__()
-        self.encoder, self.head, self.seed = encoder, head, seed
+        self.encoder, self.head = encoder, head
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        signal, target = batch
+        return {"loss": self.head.loss(self.head(self.encoder(signal)), target)}
+
+
+class _Network(lightning.LightningModule):
+    """A task, its optimiser and its randomness."""
+
+    def __init__(self, task: torch.nn.Module, optimizer: Mapping[str, Any], seed: int) -> None:
+        super().__init__()
+        self.task, self.seed = task, seed
         self.optimizer_settings = dict(optimizer) or dict(_OPTIMIZER)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return the optimiser over everything that has a gradient."""
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser over everything that has a gradient, with its schedule where it has one."""
+        settings = dict(self.optimizer_settings)
+        schedule = settings.pop("schedule", None)
+        optimizer = self._optimizer(settings)
+        if schedule is None:
+            return optimizer
+        shape = _WarmUpCosine(int(self.trainer.estimated_stepping_batches), **schedule)
+        return [optimizer], [{"scheduler": LambdaLR(optimizer, shape), "interval": "step"}]
+
+    def _optimizer(self, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
         trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trained:
             raise ConfigError("Nothing in this encoder and head can be trained by gradient descent.")
         try:
-            built = instantiate({**self.optimizer_settings, "_partial_": True, "_convert_": "all"})(trained)
+            built = instantiate({**settings, "_partial_": True, "_convert_": "all"})(trained)
         except (InstantiationException, TypeError, ValueError) as error:
-            target = self.optimizer_settings.get("_target_")
+            target = settings.get("_target_")
             raise ConfigError(f"The optimiser {target} cannot be built: {error}. See conf/optimizer.") from error
         if not isinstance(built, torch.optim.Optimizer):
-            raise ConfigError(f"optimizer: {self.optimizer_settings.get('_target_')} is not a torch optimiser.")
+            raise ConfigError(f"optimizer: {settings.get('_target_')} is not a torch optimiser.")
         return built
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
@@ -229,22 +309,38 @@ class _Network(lightning.LightningModule):
         rank = (self.trainer.global_rank,) if self.trainer.world_size > 1 else ()
         torch.manual_seed(derived_seed(self.seed, "step", self.trainer.global_step, *rank))
 
-    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, torch.Tensor]:
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Return the loss of one batch; processes that train together weigh it by their share of the windows."""
-        loss, world_size = self._loss(batch), self.trainer.world_size
+        terms = self.task(batch)
+        loss, world_size = terms["loss"], self.trainer.world_size
+        shown = {name: value.detach() for name, value in terms.items()}
         if world_size == 1:
-            return {"loss": loss, "of_share": loss.detach()}
+            return {"loss": loss, "terms": shown}
         n_windows = torch.tensor(float(len(batch[0])), device=loss.device)
         together = self.trainer.strategy.reduce(n_windows.clone(), reduce_op="sum")
-        return {"loss": loss * (n_windows * world_size / together), "of_share": loss.detach()}
+        return {"loss": loss * (n_windows * world_size / together), "terms": shown}
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> torch.Tensor:
-        """Return the loss of one batch."""
-        return self._loss(batch)
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Return the loss of one batch; what the task draws is the same in every epoch."""
+        torch.manual_seed(derived_seed(self.seed, "validation", batch_idx))
+        return {"terms": self.task(batch)}
 
-    def _loss(self, batch: Batch) -> torch.Tensor:
-        signal, target = batch
-        return self.head.loss(self.head(self.encoder(signal)), target)
+
+@dataclass(frozen=True)
+class _WarmUpCosine:
+    """The share of the learning rate at a step: a straight line up, then half a cosine down."""
+
+    n_steps: int
+    warm_up: float = 0.1
+    start: float = 0.1
+    end: float = 0.05
+
+    def __call__(self, step: int) -> float:
+        rising = max(round(self.warm_up * self.n_steps), 1)
+        if step < rising:
+            return self.start + (1 - self.start) * step / rising
+        done = min((step - rising) / max(self.n_steps - rising, 1), 1.0)
+        return self.end + (1 - self.end) * (1 + math.cos(math.pi * done)) / 2
 
 
 class _BestEpoch(lightning.Callback):
@@ -282,14 +378,18 @@ class _BestEpoch(lightning.Callback):
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
-        """Note the loss of a training batch."""
-        self.losses["train_loss"].append((outputs["of_share"].detach(), len(batch[0])))
+        """Note the terms of a training batch."""
+        self._note("train", outputs["terms"], len(batch[0]))
 
     def on_validation_batch_end(
         self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Batch, batch_idx: int, *_: Any
     ) -> None:
-        """Note the loss of a validation batch."""
-        self.losses["validation_loss"].append((outputs.detach(), len(batch[0])))
+        """Note the terms of a validation batch."""
+        self._note("validation", outputs["terms"], len(batch[0]))
+
+    def _note(self, part: str, terms: Mapping[str, torch.Tensor], n_windows: int) -> None:
+        for name, value in terms.items():
+            self.losses.setdefault(f"{part}_{name}", []).append((value.detach(), n_windows))
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Close the epoch; validation has run before."""
@@ -299,6 +399,8 @@ class _BestEpoch(lightning.Callback):
         for name in self.losses:
             if point[name] is not None:
                 pl_module.log(name, point[name])
+        for name in ("train_loss", "validation_loss"):
+            if point[name] is not None:
                 self._require_finite(name, point)
         self._compare(point, pl_module)
         trainer.should_stop = self._is_out_of_patience()
@@ -354,7 +456,7 @@ class _BestEpoch(lightning.Callback):
         losses = torch.stack([loss.double() for loss, _ in seen]).cpu()
         counts = torch.tensor([count for _, count in seen], dtype=torch.float64)
         sums = torch.stack([(losses * counts).sum(), counts.sum()])
-        if trainer.world_size > 1 and name == "train_loss":
+        if trainer.world_size > 1 and name.startswith("train_"):
             sums = trainer.strategy.reduce(sums.to(trainer.strategy.root_device), reduce_op="sum").cpu()
         return float(sums[0] / sums[1])
 
@@ -366,8 +468,10 @@ class _BestEpoch(lightning.Callback):
             )
 
 
-def _require_scale(windows: SignalBatch) -> None:
+def _require_scale(windows: Any) -> None:
     """Refuse windows so small that the epsilon of the norms swamps them: decoders then stay at chance, silently."""
+    if not isinstance(windows, SignalBatch):
+        return
     scale = float(windows.signal.std(correction=0))
     if 0 < scale < _SMALLEST_SCALE:
         raise SpecMismatch(

@@ -1,0 +1,171 @@
+"""Windows for self-supervised training: several datasets and montages, whole people kept out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.core.progress import track
+from brain_decode.core.seeding import derived_seed
+from brain_decode.datasets.splits import unit_codes
+from brain_decode.datasets.store import SignalStore, prepare_store
+from brain_decode.datasets.window_table import sliding_window_table
+from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.signals.batch import SignalBatch
+from brain_decode.signals.recording import Recording
+from brain_decode.training.batches import Batch
+from brain_decode.training.loading import dataset_entries, load_recordings
+
+__all__ = ["PretrainingWindows", "load_pretraining_windows"]
+
+_LOG = logging.getLogger(__name__)
+_READ_ROWS = 256  # windows read at once while flat ones are looked for
+
+
+@dataclass(frozen=True)
+class PretrainingWindows:
+    """Windows of recordings with their montages, and which are kept out.
+
+    Args:
+        store: Prepared recordings.
+        table: One row per window, as in `sliding_window_table`.
+        preprocessing: Its window steps are applied to every batch; none is fitted.
+        montages: (n,) number of the montage of each window.
+        train: Positions trained on.
+        validation: Positions of the people kept out.
+        held_out: Their names; runs where a dataset has one person.
+        left_out: Windows that were not used, by reason.
+        datasets: One summary per dataset: name, licence, citation, whether simulated.
+    """
+
+    store: SignalStore
+    table: pd.DataFrame
+    preprocessing: Preprocessing
+    montages: np.ndarray
+    train: np.ndarray
+    validation: np.ndarray
+    held_out: tuple[str, ...]
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    datasets: Sequence[Mapping[str, Any]] = ()
+
+    def signal(self, positions: np.ndarray) -> SignalBatch:
+        """Return preprocessed windows of one montage."""
+        windows = self.store.read(self.table.iloc[np.asarray(positions)])
+        return SignalBatch.from_windows(self.preprocessing.apply_windows(windows))
+
+    def batch(self, positions: np.ndarray) -> Batch:
+        """Return windows, and nothing in the place of targets."""
+        return self.signal(positions), torch.empty(0)
+
+    def one_montage_at_a_time(self, positions: np.ndarray, batch_size: int) -> list[np.ndarray]:
+        """Return positions in order, in parts of one montage."""
+        parts = [positions[self.montages[positions] == montage] for montage in np.unique(self.montages[positions])]
+        return [part for found in parts for part in np.array_split(found, -(-len(found) // batch_size))]
+
+
+def load_pretraining_windows(config: DictConfig) -> PretrainingWindows:
+    """Read the datasets of a configuration, prepare their signal and cut it into windows.
+
+    Args:
+        config: Composed from `conf/pretrain.yaml`.
+
+    Raises:
+        ConfigError: A window, stride or share that cannot be used; a step that would have to be fitted.
+        DataError: Broken facts, nothing long enough, or nobody left to train on.
+    """
+    steps = OmegaConf.to_container(config.preprocessing, resolve=True)
+    preprocessing = Preprocessing.from_json(steps)  # type: ignore[arg-type]
+    _require_settings(config, preprocessing)
+    recordings: list[Recording] = []
+    tables, summaries = [], []
+    for entry in dataset_entries(config):
+        dataset, found = load_recordings(entry)
+        for warning in dataset.check_facts(found):
+            _LOG.warning("%s", warning)
+        stride_s = float(config.stride_s or config.window_s)
+        cut = sliding_window_table(found, dataset=entry["name"], length_s=float(config.window_s), step_s=stride_s).table
+        tables.append(cut.assign(recording=cut["recording"] + len(recordings)))
+        recordings += found
+        summaries.append({key: entry.get(key) for key in ("name", "licence", "citation", "source", "simulated")})
+    table = pd.concat(tables, ignore_index=True)
+    store = prepare_store(
+        recordings, preprocessing.signal_steps, Path(config.paths.store), workers=int(config.workers or 1)
+    )
+    kept, left_out = _usable(store, table)
+    table = table.iloc[kept].reset_index(drop=True)
+    held_out, names = _held_out(table, float(config.validation_share), int(config.seed))
+    positions = np.arange(len(table))
+    return PretrainingWindows(
+        store=store,
+        table=table,
+        preprocessing=preprocessing,
+        montages=_montages(store, table),
+        train=positions[~held_out],
+        validation=positions[held_out],
+        held_out=names,
+        left_out=left_out,
+        datasets=summaries,
+    )
+
+
+def _require_settings(config: DictConfig, preprocessing: Preprocessing) -> None:
+    fitted = [step.name for step in preprocessing.window_steps if step.is_fitted_step]
+    if fitted:
+        raise ConfigError(
+            f"Pretraining fits no preprocessing, and {fitted} would have to be fitted. Use preprocessing=brainomni."
+        )
+    if not 0 < float(config.validation_share) < 1:
+        raise ConfigError(f"validation_share is a share of the people in (0, 1), got {config.validation_share}.")
+
+
+def _usable(store: SignalStore, table: pd.DataFrame) -> tuple[np.ndarray, dict[str, int]]:
+    """Return the positions of windows in which no channel stands still, and how many do."""
+    kept = np.zeros(len(table), dtype=bool)
+    codes = _montages(store, table)
+    parts = [rows for code in np.unique(codes) for rows in _blocks(np.flatnonzero(codes == code))]
+    for rows in track(parts, "Looking for flat windows", len(parts)):
+        kept[rows] = (np.ptp(store.read(table.iloc[rows]).data, axis=2) > 0).all(axis=1)
+    if not kept.any():
+        raise DataError("Every window has a channel that never varies. Drop that channel, or repair the recordings.")
+    flat = int((~kept).sum())
+    return np.flatnonzero(kept), {"a channel never varies": flat} if flat else {}
+
+
+def _blocks(rows: np.ndarray) -> list[np.ndarray]:
+    return np.array_split(rows, -(-len(rows) // _READ_ROWS))
+
+
+def _montages(store: SignalStore, table: pd.DataFrame) -> np.ndarray:
+    """Return a number for the sensors of each window's recording: equal numbers can share a batch."""
+    seen: dict[Any, int] = {}
+    numbers = [seen.setdefault((entry.sensors, entry.rate_hz), len(seen)) for entry in store.entries]
+    return np.array(numbers)[table["recording"].to_numpy(int)]
+
+
+def _held_out(table: pd.DataFrame, share: float, seed: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return which windows are kept out, and whose: people of each dataset, or runs of a dataset with one person."""
+    held, names = np.zeros(len(table), dtype=bool), list[str]()
+    for dataset, frame in table.groupby("dataset", sort=True):
+        level = "subject" if frame["subject"].nunique() > 1 else "run"
+        codes, units = unit_codes(frame, level)
+        if len(units) < 2:
+            continue  # one recording: it is trained on, and people of other datasets are kept out
+        rng = np.random.default_rng(derived_seed(seed, "held out", str(dataset)))
+        chosen = rng.permutation(len(units))[: max(round(share * len(units)), 1)]
+        held[frame.index.to_numpy()[np.isin(codes, chosen)]] = True
+        names += [units[unit] for unit in chosen]
+    if held.all() or not held.any():
+        raise DataError(
+            f"Pretraining keeps people out to be measured on, and there are {table['subject'].nunique()}. Add "
+            "recordings of others, or change validation_share."
+        )
+    return held, tuple(sorted(names))
