@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-__all__ = ["report_run"]
+__all__ = ["report_pretraining", "report_run"]
 
 
 def report_run(folder: Path) -> None:
@@ -30,6 +30,28 @@ def report_run(folder: Path) -> None:
         table.add_row(name, METRIC_NAMES.get(headline, headline), *_cells(scores[headline]))
     console = Console()
     console.print(table)
+    console.print(f"Report: {report}", highlight=False, soft_wrap=True)
+
+
+def report_pretraining(folder: Path) -> None:
+    """Write the report of a pretraining run and print its scores."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from brain_decode.reports.html import write_report
+
+    report = write_report(folder)
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    simulated = " (with simulated recordings)" if metrics["simulated"] else ""
+    table = Table(title=f"{metrics['decoder']} on {metrics['dataset']}{simulated}, people kept out")
+    for column in ("measure", "value", "95 % interval", "most frequent code"):
+        table.add_column(column, overflow="fold")
+    for name, entry in metrics["metrics"].items():
+        value, ci95, *_ = _cells(entry)
+        table.add_row(name.replace("_", " "), value, ci95, _number(entry.get("baseline")))
+    console = Console()
+    console.print(table)
+    console.print(f"Weights: {folder / 'checkpoint'}", highlight=False, soft_wrap=True)
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from brain_decode.core.errors import ConfigError, unknown_option
 from brain_decode.encoders.base import Encoder
 from brain_decode.heads.base import Head
+from brain_decode.tokenizers.base import Tokenizer
 
-__all__ = ["encoder_names", "head_names", "resolve_encoder", "resolve_head"]
+__all__ = ["encoder_names", "head_names", "resolve_encoder", "resolve_head", "resolve_tokenizer", "tokenizer_names"]
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -25,6 +26,20 @@ def encoder_names() -> list[str]:
 def head_names() -> list[str]:
     """Return the architecture names of all heads, found by their files."""
     return list(_architectures("heads"))
+
+
+def tokenizer_names() -> list[str]:
+    """Return the architecture names of all tokenizers, found by their files."""
+    return list(_architectures("tokenizers"))
+
+
+def resolve_tokenizer(name: str) -> type[Tokenizer]:
+    """Return the tokenizer class whose file and `architecture` are called `name`.
+
+    Raises:
+        ConfigError: An unknown name, or a Python path: saved weights may only name parts of this package.
+    """
+    return _resolve("tokenizer", "tokenizers", name, Tokenizer)
 
 
 def resolve_encoder(name: str) -> type[Encoder]:

@@ -17,6 +17,7 @@ from brain_decode.core.files import write_atomically
 from brain_decode.evaluation.predictions import read_predictions
 from brain_decode.reports import score_figures, signal_figures
 from brain_decode.reports.methods import method_sentences, protocol_name, quantity
+from brain_decode.reports.pretraining_page import pretraining_context, read_examples
 from brain_decode.reports.sentences import (
     headline,
     headline_metric,
@@ -30,7 +31,7 @@ from brain_decode.reports.volume_figures import volume_map_figure
 
 __all__ = ["write_report"]
 
-_TEMPLATE = "report.html.j2"
+_TEMPLATE, _PRETRAINING_TEMPLATE = "report.html.j2", "pretraining.html.j2"
 _NEEDED = ("metrics.json", "predictions.parquet", "receipt.json", "report_data.json", "config.yaml")
 _METRIC_KEYS = ("metrics", "decoder", "task")
 _COMPARED = ("auc", "balanced_accuracy", "accuracy", "ece", "pearson", "r2", "top1", "top5", "2_way")
@@ -47,15 +48,16 @@ def write_report(folder: Path) -> Path:
         StorageError: The page cannot be written.
     """
     folder = Path(folder)
-    run = _read_run(folder)
+    is_pretraining = (folder / "pretraining.json").is_file()
+    run = _read_pretraining(folder) if is_pretraining else _read_run(folder)
     try:
-        context = _context(run)
+        context = pretraining_context(run) if is_pretraining else _context(run)
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise DataError(
             f"The files of '{folder}' do not hold what a report needs ({type(error).__name__}: {error}). "
             "Run the command again."
         ) from error
-    page = _environment().get_template(_TEMPLATE).render(context)
+    page = _environment().get_template(_PRETRAINING_TEMPLATE if is_pretraining else _TEMPLATE).render(context)
     return write_atomically(folder / "report.html", page.encode("utf-8", "replace"))
 
 
@@ -66,6 +68,16 @@ def _environment() -> jinja2.Environment:
     words = (number, scored, p_value, metric_name, metric_meaning, protocol_name, quantity)
     environment.filters |= {word.__name__: word for word in words}
     return environment
+
+
+def _read_pretraining(folder: Path) -> dict[str, Any]:
+    needed = ("metrics.json", "pretraining.json", "receipt.json", "config.yaml")
+    missing = [name for name in needed if not (folder / name).is_file()]
+    if missing:
+        raise DataError(f"'{folder}' lacks {', '.join(missing)}. Run the command again.")
+    run: dict[str, Any] = {name: _read_mapping(folder / name) for name in needed}
+    run["examples"] = read_examples(folder / "examples.npz")
+    return run
 
 
 def _read_run(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,88 @@
+"""Pretrained tokenizers and encoders: saved, and loaded from a folder or a Hub id."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brain_decode.core.errors import DataError
+from brain_decode.decoder.architectures import resolve_encoder, resolve_tokenizer
+from brain_decode.decoder.part_card import part_card
+from brain_decode.encoders.base import Encoder
+from brain_decode.nn.weights_folder import PretrainedPart, load_weights, read_part, write_part
+from brain_decode.signals.spec import SignalSpec
+from brain_decode.tokenizers.base import Tokenizer
+
+__all__ = ["encoder_of", "load_encoder", "load_tokenizer", "save_encoder", "save_tokenizer", "tokenizer_of"]
+
+
+def load_tokenizer(source: str | Path) -> Tokenizer:
+    """Return a pretrained tokenizer, ready for evaluation.
+
+    Args:
+        source: Folder, run folder, or Hub id.
+
+    Raises:
+        ConfigError: Nothing there, or not a tokenizer.
+        DataError: Damaged files, or weights that do not fit.
+    """
+    return tokenizer_of(read_part(source, kind="tokenizer"))
+
+
+def tokenizer_of(part: PretrainedPart) -> Tokenizer:
+    """Return the tokenizer that a pretrained part holds."""
+    try:
+        tokenizer = resolve_tokenizer(part.architecture)(**part.settings)
+    except TypeError as error:
+        raise DataError(f"The settings of the saved {part.architecture} are not its own: {error}.") from error
+    load_weights(tokenizer, part.tensors, what=part.architecture)
+    return tokenizer.eval()
+
+
+def load_encoder(source: str | Path, signal_spec: SignalSpec) -> Encoder:
+    """Return a pretrained encoder, ready for evaluation.
+
+    Args:
+        source: Folder, run folder, or Hub id.
+        signal_spec: Of the windows it is to embed.
+
+    Raises:
+        ConfigError: Nothing there, or not an encoder.
+        DataError: Damaged files, or weights that do not fit.
+    """
+    return encoder_of(read_part(source, kind="encoder"), signal_spec)
+
+
+def encoder_of(part: PretrainedPart, signal_spec: SignalSpec) -> Encoder:
+    """Return the encoder that a pretrained part holds."""
+    try:
+        encoder = resolve_encoder(part.architecture)(signal_spec, **part.settings)
+    except TypeError as error:
+        raise DataError(f"The settings of the saved {part.architecture} are not its own: {error}.") from error
+    load_weights(encoder, part.tensors, what=part.architecture)
+    return encoder.eval()
+
+
+def save_tokenizer(tokenizer: Tokenizer, folder: Path, provenance: Mapping[str, Any]) -> Path:
+    """Write a tokenizer with its card.
+
+    Args:
+        tokenizer: Trained.
+        folder: Absent, empty, or holding an older one.
+        provenance: Plain values: name, dataset, licence, fitted_on, metrics, receipt, ….
+
+    Raises:
+        StorageError: The folder cannot be written, or holds something else.
+    """
+    return _save("tokenizer", tokenizer, folder, provenance)
+
+
+def save_encoder(encoder: Encoder, folder: Path, provenance: Mapping[str, Any]) -> Path:
+    """Write an encoder with its card; arguments as in `save_tokenizer`."""
+    return _save("encoder", encoder, folder, provenance)
+
+
+def _save(kind: str, model: Tokenizer | Encoder, folder: Path, provenance: Mapping[str, Any]) -> Path:
+    part = PretrainedPart(kind, model.architecture, model.config, model.state_dict(), provenance)
+    return write_part(part, folder, card=part_card(part))

@@ -1,0 +1,82 @@
+"""Tokens of a frozen tokenizer, computed once and kept as a memory map of codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from brain_decode.core.errors import SpecMismatch
+from brain_decode.core.files import make_folder, place_beside, storage_error
+from brain_decode.core.progress import track
+from brain_decode.tokenizers.base import Tokens
+from brain_decode.training.batches import Batch
+from brain_decode.training.pretraining_windows import PretrainingWindows
+
+__all__ = ["StoredTokens", "store_tokens"]
+
+
+@dataclass(frozen=True)
+class StoredTokens:
+    """Codes on disk, read a batch at a time.
+
+    Args:
+        path: (window, space, time, level) int16.
+        tokenizer: Looks codes up.
+    """
+
+    path: Path
+    tokenizer: Any
+
+    def codes(self, positions: np.ndarray) -> np.ndarray:
+        """Return (window, space, time, level) int64."""
+        return np.load(self.path, mmap_mode="r")[np.asarray(positions)].astype(np.int64)
+
+    @torch.no_grad()
+    def tokens(self, positions: np.ndarray) -> Tokens:
+        """Return the tokens of windows."""
+        codes = torch.from_numpy(self.codes(positions))
+        return Tokens(self.tokenizer.lookup(codes), codes, torch.ones(codes.shape[:3], dtype=torch.bool))
+
+    def batch(self, positions: np.ndarray) -> Batch:
+        """Return tokens, and nothing in the place of targets."""
+        return self.tokens(positions), torch.empty(0)
+
+
+def store_tokens(encoder: Any, data: PretrainingWindows, path: Path, batch_size: int) -> StoredTokens:
+    """Tokenise every window once; what a killed run has finished is used again.
+
+    Args:
+        encoder: Has `tokenize` and the frozen `tokenizer`.
+        data: Windows of equal length, so that all have as many tokens.
+        path: Of the memory map; written beside and renamed.
+        batch_size: Windows at a time.
+
+    Raises:
+        SpecMismatch: More codewords than 16 bits can name.
+        StorageError: The disk is full.
+    """
+    if encoder.tokenizer.codebook_size > np.iinfo(np.int16).max:
+        raise SpecMismatch(f"Codes are stored in 16 bits; {encoder.tokenizer.codebook_size} codewords are too many.")
+    if not path.is_file():
+        try:
+            make_folder(path.parent)
+            with place_beside(path) as partial:
+                _write(encoder, data, partial, batch_size)
+                partial.rename(path)
+        except OSError as error:
+            raise storage_error(path, error) from error
+    return StoredTokens(path, encoder.tokenizer)
+
+
+def _write(encoder: Any, data: PretrainingWindows, path: Path, batch_size: int) -> None:
+    parts = data.one_montage_at_a_time(np.arange(len(data.table)), batch_size)
+    first = encoder.tokenize(data.signal(parts[0])).codes
+    shape = (len(data.table), *first.shape[1:])
+    stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.int16, shape=shape)
+    for rows in track(parts, "Tokenising", len(parts)):
+        stored[rows] = encoder.tokenize(data.signal(rows)).codes.numpy()
+    stored.flush()
