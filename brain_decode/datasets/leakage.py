@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from brain_decode.core.errors import DataError, LeakageError
+from brain_decode.core.errors import DataError, LeakageError, listed
 from brain_decode.datasets.splits import Fold, cut_trials, overlap_partner, trial_codes, unit_codes
 
-__all__ = ["check_leakage", "window_label"]
+__all__ = ["check_leakage", "refuse_pretraining_overlap", "window_label"]
 
 
 def check_leakage(
@@ -46,6 +46,24 @@ def check_leakage(
         _refuse_stored_twice(table, fold, train, test, content_hashes)
     _refuse_overlap(table, fold, train, test)
     _refuse_shared(table, fold, trial_codes(table), train, test, "one trial")
+
+
+def refuse_pretraining_overlap(seen: Sequence[str], recordings: Mapping[str, str]) -> None:
+    """Pass in silence when pretrained weights have seen none of the recordings that decoders are scored on.
+
+    Args:
+        seen: Content hashes of the recordings the weights were trained on.
+        recordings: Content hash of each recording, by its name.
+
+    Raises:
+        LeakageError: Names the recordings that were seen.
+    """
+    met = [label for label, content in recordings.items() if content in set(seen)]
+    if met:
+        raise LeakageError(
+            f"The pretrained weights were trained on {listed(met)} (same content), without labels but with their "
+            "signal; a score on them would be too good. Pretrain without them, or choose other recordings."
+        )
 
 
 def window_label(table: pd.DataFrame, position: int) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from brain_decode.core.errors import DataError
+from brain_decode.core.errors import ConfigError, DataError, unknown_option
 from brain_decode.decoder.architectures import resolve_encoder, resolve_tokenizer
 from brain_decode.decoder.part_card import part_card
 from brain_decode.encoders.base import Encoder
@@ -14,7 +14,59 @@ from brain_decode.nn.weights_folder import PretrainedPart, load_weights, read_pa
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.tokenizers.base import Tokenizer
 
-__all__ = ["encoder_of", "load_encoder", "load_tokenizer", "save_encoder", "save_tokenizer", "tokenizer_of"]
+__all__ = [
+    "ADAPTATIONS",
+    "encoder_of",
+    "load_encoder",
+    "load_tokenizer",
+    "pretrained_encoder",
+    "save_encoder",
+    "save_tokenizer",
+    "tokenizer_of",
+]
+
+ADAPTATIONS = ("linear_probe", "fine_tune")
+_WEIGHTS = ("pretrained", "random")
+
+
+def pretrained_encoder(
+    signal_spec: SignalSpec,
+    source: str | Path,
+    weights: str = "pretrained",
+    adaptation: str = "linear_probe",
+    layer_decay: float = 0.75,
+) -> Encoder:
+    """Return a pretrained encoder as it is to be adapted to labels.
+
+    Args:
+        signal_spec: Of the windows.
+        source: Folder, run folder, or Hub id.
+        weights: "pretrained", or "random" for the same encoder from random initialisation.
+        adaptation: "linear_probe" (the encoder stays as it is, a linear head is fitted on its embeddings) or
+            "fine_tune" (everything but what the encoder says is frozen is trained).
+        layer_decay: In fine-tuning, the rate of a layer over that of the next one; 1 trains all layers alike.
+
+    Raises:
+        ConfigError: An unknown option, nothing at `source`, or not an encoder.
+        DataError: Damaged files, or weights that do not fit.
+    """
+    for name, value, allowed in (("weights", weights, _WEIGHTS), ("adaptation", adaptation, ADAPTATIONS)):
+        if value not in allowed:
+            raise unknown_option(name, value, allowed)
+    if not 0 < layer_decay <= 1:
+        raise ConfigError(
+            f"layer_decay is the rate of a layer over that of the next one, in (0, 1]; got {layer_decay}."
+        )
+    part = read_part(source, kind="encoder")
+    if weights == "pretrained":
+        encoder = encoder_of(part, signal_spec)
+    else:
+        encoder = resolve_encoder(part.architecture)(signal_spec, **part.settings)
+    if adaptation == "linear_probe":
+        encoder.requires_grad_(False).eval()
+    else:
+        encoder.layer_decay = layer_decay
+    return encoder
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:

@@ -45,6 +45,7 @@ class Encoder(nn.Module, ABC):
     needs_one_montage: ClassVar[bool] = True  # False for encoders that accept mixed montages in a batch
     embedding_dim: int
     config: dict[str, Any]
+    layer_decay: float | None = None  # in fine-tuning, the rate of a layer over that of the next one
 
     def __init__(self, signal_spec: SignalSpec) -> None:
         super().__init__()
@@ -57,6 +58,11 @@ class Encoder(nn.Module, ABC):
         if not isinstance(getattr(cls, "architecture", None), str):
             raise TypeError(f"{cls.__name__} is an encoder and must define `architecture`.")
         record_config(cls)
+
+    @property
+    def learns_by_gradient(self) -> bool:
+        """True when training has anything to change: neither fitted in closed form nor frozen."""
+        return any(parameter.requires_grad for parameter in self.parameters())
 
     @abstractmethod
     def forward(self, batch: SignalBatch) -> BrainEmbedding:

@@ -13,7 +13,7 @@ import torch
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.core.seeding import seed_everything
 from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
-from brain_decode.encoders.base import ClosedFormEncoder, Encoder
+from brain_decode.encoders.base import BrainEmbedding, ClosedFormEncoder, Encoder
 from brain_decode.heads.base import ClosedFormHead, Head
 from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.preprocessing.channels import Pick
@@ -29,6 +29,7 @@ __all__ = ["FitSettings", "FittedDecoder", "GroupReader", "fit_decoder"]
 
 _COPIES = 4  # float64 copies of the windows that steps and closed-form parts hold at once while they are fitted
 _READ_BYTES = 1 << 26  # windows read at once
+_EMBEDDED_AT_ONCE = 64  # windows that a frozen network sees at once
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def fit_decoder(
     encoder = recipe.build_encoder(spec)
     head = recipe.build_head(encoder, trials.target_spec)
     decoder = BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials, preprocessing))
-    if isinstance(encoder, ClosedFormEncoder):
+    if not encoder.learns_by_gradient:
         n_left_out = _fit_closed_form(decoder, trials, every_row, settings, at_most)
         return FittedDecoder(decoder, n_left_out=n_left_out)
     state = _state_folder(recipe, rows, validation, settings)
@@ -224,22 +225,32 @@ def _fit_closed_form(
     batch, target = _read(reader, positions, decoder.signal_spec), reader.targets(positions)
     labels = target if trials.task == "classification" else None
     encoder, head = decoder.encoder, decoder.head
-    if not isinstance(encoder, ClosedFormEncoder) or not isinstance(head, ClosedFormHead):
+    if not isinstance(head, ClosedFormHead):
         raise SpecMismatch(
-            f"Encoder '{encoder.architecture}' is fitted in closed form and head '{head.architecture}' by gradient "
-            "descent; choose a closed-form head (logistic_regression, shrinkage_lda, ridge)."
+            f"Encoder '{encoder.architecture}' is frozen or fitted in closed form and head '{head.architecture}' by "
+            "gradient descent; choose a closed-form head (logistic_regression, shrinkage_lda, ridge)."
         )
     try:
-        encoder.fit(batch, labels)
-        with torch.no_grad():
-            embedding = encoder(batch)
-        head.fit(embedding, target)
+        if isinstance(encoder, ClosedFormEncoder):
+            encoder.fit(batch, labels)
+        head.fit(_embedded(encoder, batch), target)
     except (ValueError, np.linalg.LinAlgError) as error:  # of scikit-learn and numpy, where windows are too few
         raise DataError(
             f"'{encoder.architecture}' with '{head.architecture}' cannot be fitted on {len(batch)} windows: {error} "
             "Add recordings, merge classes, or choose another split=."
         ) from error
     return len(groups) - len(positions)
+
+
+@torch.no_grad()
+def _embedded(encoder: Encoder, batch: SignalBatch) -> BrainEmbedding:
+    """Return the embeddings of many windows; a network works on a few at a time."""
+    if isinstance(encoder, ClosedFormEncoder):
+        return encoder(batch)
+    encoder.eval()
+    starts = range(0, len(batch), _EMBEDDED_AT_ONCE)
+    parts = [encoder(batch.rows(np.arange(s, min(s + _EMBEDDED_AT_ONCE, len(batch))))).pooled for s in starts]
+    return BrainEmbedding(torch.cat(parts))
 
 
 def _read(reader: GroupReader, positions: np.ndarray, spec: SignalSpec) -> SignalBatch:

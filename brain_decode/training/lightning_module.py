@@ -36,6 +36,7 @@ __all__ = ["TrainerSettings", "TrainingResult", "fit_network", "fit_task"]
 _OPTIMIZER = {"_target_": "torch.optim.AdamW", "lr": 1e-3, "weight_decay": 1e-2}
 _SMALLEST_SCALE = 1e-2  # EEGNet falls from 1.0 to 0.8 accuracy at 1e-3 of unit scale, and to chance in volts
 _CHATTY = ("lightning.pytorch", "lightning.fabric")
+_HEAD_RATE = 10  # times that of the last layer, in fine-tuning (arXiv 2505.18185)
 _SPAWNED = ("ddp_spawn", "ddp_spawn_find_unused_parameters_true")
 
 
@@ -255,6 +256,16 @@ class _Supervised(torch.nn.Module):
         signal, target = batch
         return {"loss": self.head.loss(self.head(self.encoder(signal)), target)}
 
+    def parameter_groups(self, lr: float) -> list[dict[str, Any]]:
+        """Return what is fine-tuned, layers near the input at lower rates and the head at ten times the rate."""
+        layers, decay = self.encoder.layers(), self.encoder.layer_decay or 1.0  # type: ignore[operator]
+        groups = [
+            {"params": [p for p in layer if p.requires_grad], "lr": lr * decay ** (len(layers) - 1 - number)}
+            for number, layer in enumerate(layers)
+        ]
+        head = [parameter for parameter in self.head.parameters() if parameter.requires_grad]
+        return [group for group in [*groups, {"params": head, "lr": _HEAD_RATE * lr}] if group["params"]]
+
 
 class _Network(lightning.LightningModule):
     """A task, its optimiser and its randomness."""
@@ -275,9 +286,11 @@ class _Network(lightning.LightningModule):
         return [optimizer], [{"scheduler": LambdaLR(optimizer, shape), "interval": "step"}]
 
     def _optimizer(self, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
-        trained = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        trained: list[Any] = [parameter for parameter in self.parameters() if parameter.requires_grad]
         if not trained:
             raise ConfigError("Nothing in this encoder and head can be trained by gradient descent.")
+        if isinstance(self.task, _Supervised) and self.task.encoder.layer_decay is not None:
+            trained = self.task.parameter_groups(float(settings.get("lr", 1e-3)))
         try:
             built = instantiate({**settings, "_partial_": True, "_convert_": "all"})(trained)
         except (InstantiationException, TypeError, ValueError) as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_class, instantiate
+from hydra.utils import get_class, get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError, unknown_option
@@ -23,6 +23,8 @@ from brain_decode.signals.voxels import Voxels
 __all__ = ["NESTED_SELECTION", "Plan", "Recipe", "plan_from_config"]
 
 NESTED_SELECTION = "nested_selection"
+_PRETRAINED = "brain_decode.decoder.pretrained.pretrained_encoder"
+_RANDOM = "random_initialisation"  # the control beside every pretrained encoder
 
 _CLOSED_FORM_HEADS = {"classification": "logistic_regression", "regression": "ridge", "retrieval": "ridge"}
 _BASELINES: dict[str, dict[str, dict[str, str]]] = {
@@ -63,12 +65,23 @@ class Recipe:
 
     @property
     def is_closed_form(self) -> bool:
-        """True when the encoder is fitted in closed form, so that no window is kept for early stopping."""
-        return issubclass(get_class(str(self.encoder["_target_"])), ClosedFormEncoder)
+        """True when the encoder is fitted in closed form or frozen, so that no window is kept for early stopping."""
+        target = get_object(str(self.encoder["_target_"]))
+        if self.pretrained_source is not None:
+            return self.encoder.get("adaptation") == "linear_probe"
+        return isinstance(target, type) and issubclass(target, ClosedFormEncoder)
+
+    @property
+    def pretrained_source(self) -> str | None:
+        """Where a pretrained encoder comes from, or the one whose sizes a random one has; None for all others."""
+        is_pretrained = str(self.encoder.get("_target_", "")) == _PRETRAINED
+        return str(self.encoder["source"]) if is_pretrained else None
 
     @property
     def is_fixed(self) -> bool:
         """True when neither encoder, head nor steps have anything to fit, so that there is nothing to train."""
+        if self.pretrained_source is not None:
+            return False
         parts = [get_class(str(part["_target_"])) for part in (self.encoder, self.head) if "_target_" in part]
         fixed_parts = [part for part in parts if issubclass(part, FittedBuffers) and not part.fitted_names]
         steps = self.build_preprocessing().window_steps
@@ -93,8 +106,8 @@ class Recipe:
         """
         settings = dict(self.head)
         if "_target_" not in settings:
-            closed = isinstance(encoder, ClosedFormEncoder)
-            settings = group_option("head", _CLOSED_FORM_HEADS[target_spec.task] if closed else target_spec.task)
+            task = target_spec.task
+            settings = group_option("head", task if encoder.learns_by_gradient else _CLOSED_FORM_HEADS[task])
         head = instantiate({**settings, "_partial_": True, "_convert_": "all"})(encoder.embedding_dim, target_spec)
         if target_spec.task not in head.tasks:
             raise ConfigError(
@@ -174,7 +187,14 @@ def plan_from_config(config: DictConfig, task: Task, space: Space | None = None)
         for recipe in baselines
         if not _same_recipe(recipe, main, task)
     )
-    return Plan(name, (main,), others)
+    return Plan(name, (main,), (*_controls(main), *others))
+
+
+def _controls(main: Recipe) -> tuple[Recipe, ...]:
+    """Return the same encoder with random weights, adapted in the same way, for a pretrained one."""
+    if main.pretrained_source is None or main.encoder.get("weights", "pretrained") != "pretrained":
+        return ()
+    return (replace(main, name=_RANDOM, encoder={**main.encoder, "weights": "random"}),)
 
 
 def _same_recipe(first: Recipe, second: Recipe, task: Task) -> bool:

@@ -14,8 +14,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError
+from brain_decode.datasets.leakage import refuse_pretraining_overlap
 from brain_decode.datasets.splits import OfficialSplit, ScoreOnly, Split
 from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.nn.weights_folder import read_part
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.crossvalidation import CrossValidation, Protocol, cross_validate, fit_final
 from brain_decode.training.describing import describe_windows
@@ -101,7 +103,16 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
     loaded = load_run(config, preprocessing)
     plan = plan_from_config(config, loaded.trials.task, loaded.trials.recordings[0].space)
     hashes = loaded.trials.content_hashes(plan.recipes[0].build_preprocessing())
+    names = [recording.label for recording in loaded.trials.recordings]
+    refuse_pretraining_overlap(_seen_in_pretraining(plan), dict(zip(names, hashes, strict=True)))
     return _Planned(config, loaded, plan, protocol_of(config, loaded.trials, folder, hashes))
+
+
+def _seen_in_pretraining(plan: Plan) -> list[str]:
+    """Return the content hashes of the recordings that pretrained parts of a plan were trained on."""
+    sources = {recipe.pretrained_source for recipe in plan.recipes} - {None}
+    parts = [read_part(str(source), kind="encoder") for source in sources]
+    return sorted({content for part in parts for content in part.provenance.get("fitted_on", ())})
 
 
 def protocol_of(config: DictConfig, trials: Trials, folder: Path, hashes: Sequence[str]) -> Protocol:
@@ -198,7 +209,8 @@ def _provenance(
         used = used[used["partition"] != "test"]
     if isinstance(planned.protocol.split, ScoreOnly):
         used = used.iloc[:0]
-    seen = sorted({planned.protocol.hashes[index] for index in used["recording"].unique()})
+    own = {planned.protocol.hashes[index] for index in used["recording"].unique()}
+    seen = sorted(own | set(_seen_in_pretraining(planned.plan)))
     names = [str(summary["name"]) for summary in planned.loaded.datasets]
     return {
         "name": f"{selected} on {' + '.join(names)}",

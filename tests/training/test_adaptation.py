@@ -1,0 +1,168 @@
+"""A pretrained encoder meets labels: probe, fine-tuning, the random control beside it, and the guard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from brain_decode.cli.app import main
+from brain_decode.core.errors import ConfigError, LeakageError
+from brain_decode.datasets.leakage import refuse_pretraining_overlap
+from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.decoder.pretrained import pretrained_encoder, save_encoder
+from brain_decode.encoders.brainomni import BrainOmni
+from brain_decode.heads.classification import Classification
+from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.spec import SignalSpec, TargetSpec
+from brain_decode.training.lightning_module import _Supervised
+
+TOKENIZER = {"window_samples": 64, "n_filters": 4, "ratios": [4, 2, 2], "dim": 16, "n_sources": 3, "n_heads": 2,
+             "codebook_dim": 16, "codebook_size": 64, "n_levels": 4}  # fmt: skip
+CHANNELS = ("Fz", "Cz", "Pz", "Oz")
+SPEC = SignalSpec(Sensors(CHANNELS, ("eeg",) * 4, np.random.default_rng(0).normal(0, 0.06, (4, 12))), 128, 256.0)
+
+
+def save(folder: Path, fitted_on: tuple[str, ...] = ()) -> BrainOmni:
+    torch.manual_seed(5)
+    encoder = BrainOmni(SPEC, tokenizer=dict(TOKENIZER), dim=16, n_heads=4, depth=3, dropout=0.0)
+    save_encoder(encoder, folder, {"name": "small", "fitted_on": list(fitted_on), "licence": "CC0"})
+    return encoder
+
+
+def test_a_linear_probe_leaves_the_encoder_alone_and_fine_tuning_all_but_the_tokenizer(tmp_path: Path):
+    saved = save(tmp_path / "weights")
+    probe = pretrained_encoder(SPEC, tmp_path / "weights")
+    assert not probe.learns_by_gradient
+    assert all(torch.equal(a, b) for a, b in zip(probe.state_dict().values(), saved.state_dict().values(), strict=True))
+    tuned = pretrained_encoder(SPEC, tmp_path / "weights", adaptation="fine_tune")
+    trained = {name.split(".")[0] for name, weight in tuned.named_parameters() if weight.requires_grad}
+    assert trained == {"blocks"}  # the projection is the identity where widths agree
+
+
+def test_random_weights_have_the_same_sizes_and_other_values(tmp_path: Path):
+    saved = save(tmp_path / "weights")
+    torch.manual_seed(7)
+    other = pretrained_encoder(SPEC, tmp_path / "weights", weights="random")
+    assert other.config == saved.config
+    assert not torch.equal(next(other.blocks[0].parameters()), other.blocks[1].widen.weight)
+    assert not torch.equal(other.blocks[0].widen.weight, saved.blocks[0].widen.weight)
+
+
+def test_fine_tuning_gives_layers_near_the_input_lower_rates_and_the_head_ten_times_the_rate(tmp_path: Path):
+    save(tmp_path / "weights")
+    encoder = pretrained_encoder(SPEC, tmp_path / "weights", adaptation="fine_tune", layer_decay=0.5)
+    head = Classification(encoder.embedding_dim, TargetSpec("classification", classes=("a", "b")))
+    groups = _Supervised(encoder, head).parameter_groups(0.8)
+    assert [group["lr"] for group in groups] == pytest.approx([0.2, 0.4, 0.8, 8.0])
+    trained = [weight for weight in [*encoder.parameters(), *head.parameters()] if weight.requires_grad]
+    assert sum(len(group["params"]) for group in groups) == len(trained)
+
+
+def test_options_are_checked(tmp_path: Path):
+    save(tmp_path / "weights")
+    for changes, message in (
+        ({"weights": "pretrain"}, "Did you mean 'pretrained'"),
+        ({"adaptation": "finetune"}, "Did you mean 'fine_tune'"),
+        ({"layer_decay": 0.0}, "layer_decay is the rate"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            pretrained_encoder(SPEC, tmp_path / "weights", **changes)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="has no config.json"):
+        pretrained_encoder(SPEC, tmp_path)
+
+
+def test_recordings_the_weights_have_seen_are_refused_by_name():
+    refuse_pretraining_overlap(["one"], {"sub-01": "two"})
+    with pytest.raises(LeakageError, match="sub-01.*same content"):
+        refuse_pretraining_overlap(["one"], {"sub-01": "one", "sub-02": "two"})
+
+
+Train = Callable[..., int]
+
+
+def write_run(path: Path, seed: int) -> None:
+    """Write a minute in which every second brings a slow burst or a fast one on two sensors."""
+    rng = np.random.default_rng(seed)
+    signal = 0.3 * rng.standard_normal((4, 61 * 256))
+    labels = rng.permutation(np.arange(60) % 2)
+    times = np.arange(128) / 256
+    bursts = [3 * np.sin(2 * np.pi * rate_hz * times) * np.hanning(128) for rate_hz in (6, 30)]
+    for second, label in enumerate(labels):
+        signal[:2, second * 256 : second * 256 + 128] += bursts[label]
+    raw = mne.io.RawArray(signal * 1e-5, mne.create_info(list(CHANNELS), 256.0, "eeg"), verbose="error")
+    places = dict(zip(CHANNELS, SPEC.sensors.positions_m, strict=True))
+    raw.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))
+    names = np.array(["slow", "fast"])[labels]
+    raw.set_annotations(mne.Annotations(np.arange(60.0), 0.5, names))
+    raw.save(path, verbose="error")
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Train:
+    """Run `train` on three such runs."""
+    (tmp_path / "data").mkdir()
+    for run in range(3):
+        write_run(tmp_path / "data" / f"run{run}_raw.fif", run)
+    (tmp_path / "catalogue" / "datasets").mkdir(parents=True)
+    loader = {"_target_": "brain_decode.datasets.files.FilesDataset", "root": "${paths.data}", "files": "*.fif",
+              "entities": "run(?P<run>[0-9])"}  # fmt: skip
+    entry = {"name": "bursts", "loader": loader, "subjects": None, "window": {"start_s": 0.0, "stop_s": 0.5},
+             "target": {"column": "trial_type", "task": "classification"}, "licence": "CC0"}  # fmt: skip
+    (tmp_path / "catalogue" / "datasets" / "bursts.yaml").write_text(yaml.safe_dump(entry))
+    words = ["train", "datasets=bursts", "preprocessing=brainomni", "split=leave_run_out", "trainer.accelerator=cpu"]
+    words += [f"catalogue={tmp_path / 'catalogue'}", f"paths.data={tmp_path / 'data'}"]
+    words += [f"paths.store={tmp_path / 'stores'}", "encoder=pretrained", f"encoder.source={tmp_path / 'weights'}"]
+    return lambda *more: main([*words, *more])
+
+
+def metrics_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+
+
+def test_a_probe_is_scored_beside_the_same_encoder_with_random_weights_and_saved_whole(train: Train, tmp_path: Path):
+    saved = save(tmp_path / "weights")
+    assert train(f"out={tmp_path / 'run'}") == 0
+    metrics = metrics_of(tmp_path / "run")
+    assert set(metrics["baselines"]) == {"random_initialisation", "tangent_space", "shrinkage_lda"}
+    assert "random_initialisation" in metrics["comparisons"]
+    assert metrics["metrics"]["auc"]["value"] > 0.7
+    decoder = BrainDecoder.from_pretrained(tmp_path / "run")
+    frozen = decoder.encoder.state_dict()
+    assert all(torch.equal(frozen[name], weight) for name, weight in saved.state_dict().items())
+    raw = mne.io.read_raw_fif(tmp_path / "data" / "run0_raw.fif", verbose="error")
+    answers = decoder.predict(raw)
+    truth = np.array(list(raw.annotations.description))
+    assert np.mean(answers == truth) > 0.7
+
+
+def test_fine_tuning_trains_the_blocks_and_leaves_the_tokenizer(train: Train, tmp_path: Path):
+    saved = save(tmp_path / "weights")
+    words = ("encoder.adaptation=fine_tune", "trainer.max_epochs=2", "baselines=[]", f"out={tmp_path / 'run'}")
+    assert train(*words) == 0
+    assert set(metrics_of(tmp_path / "run")["baselines"]) == {"random_initialisation"}
+    tuned = BrainDecoder.from_pretrained(tmp_path / "run").encoder
+    assert isinstance(tuned, BrainOmni)
+    assert not torch.equal(tuned.blocks[0].widen.weight, saved.blocks[0].widen.weight)
+    own = saved.tokenizer.state_dict()
+    assert all(torch.equal(weight, own[name]) for name, weight in tuned.tokenizer.state_dict().items())
+
+
+def test_a_probe_on_recordings_of_pretraining_is_refused(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    save(tmp_path / "weights")
+    assert train("baselines=[]", f"out={tmp_path / 'run'}") == 0
+    hashes = json.loads((tmp_path / "run" / "receipt.json").read_text())["data"]["content_hashes"]
+    name, content = next(iter(hashes.items()))
+    save(tmp_path / "weights", (content,))
+    capsys.readouterr()
+    assert train("baselines=[]", f"out={tmp_path / 'refused'}") == 1
+    assert name in capsys.readouterr().err and not (tmp_path / "refused").exists()

@@ -1,0 +1,158 @@
+"""Pretraining from recordings on disk to weights, scores and a page; people kept out, montages mixed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import mne
+import numpy as np
+import pytest
+import yaml
+
+from brain_decode.cli.app import main
+from brain_decode.decoder.pretrained import load_encoder, load_tokenizer
+from brain_decode.encoders.brainomni import BrainOmni
+from brain_decode.nn.weights_folder import read_part
+from brain_decode.signals.sensors import Sensors
+from brain_decode.signals.spec import SignalSpec
+from brain_decode.tokenizers.braintokenizer import BrainTokenizer
+
+RATE_HZ, SECONDS = 256.0, 12
+TOKENIZER = [
+    "tokenizers=braintokenizer_small",
+    "tokenizers.window_samples=128",
+    "tokenizers.n_filters=4",
+    "tokenizers.dim=16",
+    "tokenizers.n_sources=3",
+    "tokenizers.codebook_dim=16",
+    "tokenizers.codebook_size=16",
+    "tokenizers.n_levels=2",
+]
+ENCODER = ["encoder=brainomni_small", "encoder.dim=16", "encoder.depth=2"]
+Pretrain = Callable[..., int]
+
+
+def write_people(folder: Path, channels: tuple[str, ...], people: tuple[str, ...], *, montage: bool = True) -> None:
+    """Write a recording for each person: an alpha rhythm of changing phase, and noise."""
+    folder.mkdir(parents=True)
+    times = np.arange(int(SECONDS * RATE_HZ)) / RATE_HZ
+    for number, person in enumerate(people):
+        rng = np.random.default_rng(number)
+        signal = np.sin(2 * np.pi * (9 + number) * times) + 0.3 * rng.standard_normal((len(channels), len(times)))
+        signal *= np.linspace(1, 2, len(channels))[:, None] * 1e-5
+        raw = mne.io.RawArray(signal, mne.create_info(list(channels), RATE_HZ, "eeg"), verbose="error")
+        if montage:
+            places = dict(zip(channels, rng.normal(0.0, 0.06, (len(channels), 3)), strict=True))
+            raw.set_montage(mne.channels.make_dig_montage(places, coord_frame="head"))
+        raw.save(folder / f"sub-{person}_raw.fif", verbose="error")
+
+
+def write_entry(catalogue: Path, name: str) -> None:
+    entry = {
+        "name": name,
+        "loader": {
+            "_target_": "brain_decode.datasets.files.FilesDataset",
+            "root": f"${{paths.data}}/{name}",
+            "files": "*.fif",
+            "entities": "sub-(?P<subject>[a-z]+)",
+        },
+        **dict.fromkeys(("subjects", "sessions", "tasks", "official_split", "features", "facts", "source")),
+        "target": {"column": "trial_type"},
+        "window": None,
+        "licence": "CC0",
+        "citation": "none",
+        "simulated": False,
+    }
+    (catalogue / "datasets").mkdir(parents=True, exist_ok=True)
+    (catalogue / "datasets" / f"{name}.yaml").write_text(yaml.safe_dump(entry))
+
+
+@pytest.fixture
+def pretrain(tmp_path: Path) -> Pretrain:
+    """Run the command on two small datasets of different montages."""
+    write_people(tmp_path / "data" / "four", ("Fz", "Cz", "Pz", "Oz"), ("a", "b", "c", "d"))
+    write_people(tmp_path / "data" / "three", ("C3", "C4", "Cz"), ("e", "f"))
+    for name in ("four", "three", "blind"):
+        write_entry(tmp_path / "catalogue", name)
+
+    def run(*words: str, datasets: str = "[four,three]") -> int:
+        places = [f"catalogue={tmp_path / 'catalogue'}", f"paths.data={tmp_path / 'data'}"]
+        places.append(f"paths.store={tmp_path / 'stores'}")
+        quick = ["trainer.max_epochs=2", "trainer.batch_size=4", "trainer.accelerator=cpu", "window_s=2"]
+        return main(["pretrain", f"datasets={datasets}", *places, *quick, *words])
+
+    return run
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_tokenizer_then_encoder_are_trained_scored_and_saved(pretrain: Pretrain, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert pretrain(*TOKENIZER, f"out={first}") == 0
+    assert pretrain(*ENCODER, f"checkpoint={first}", f"out={second}") == 0
+    tokenizer = load_tokenizer(first)
+    spec = SignalSpec(Sensors(("a", "b"), ("eeg", "eeg")), 512, RATE_HZ)
+    encoder = load_encoder(second, spec)
+    assert isinstance(tokenizer, BrainTokenizer) and isinstance(encoder, BrainOmni)
+    frozen, own = encoder.tokenizer.state_dict(), tokenizer.state_dict()
+    assert all(np.array_equal(frozen[name], own[name]) for name in own)
+    told, scores = read(first / "pretraining.json"), read(first / "metrics.json")["metrics"]
+    assert told["n_train"] + told["n_validation"] == 6 * 6 and len(told["held_out"]) == 2
+    assert -1 <= scores["pearson"]["value"] <= 1 and "pearson_alpha" in scores
+    codes = read(second / "metrics.json")["metrics"]
+    assert 0 <= codes["accuracy"]["baseline"] <= 1 and "accuracy_level_1" in codes
+    for folder in (first, second):
+        page = (folder / "report.html").read_text(encoding="utf-8")
+        assert "people kept out" in page and "<svg" in page
+        assert not (folder / "unfinished").exists()
+
+
+def test_the_weights_remember_every_recording_that_they_and_their_tokenizer_saw(
+    pretrain: Pretrain, tmp_path: Path
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert pretrain(*TOKENIZER, f"out={first}", datasets="[three]") == 0
+    assert pretrain(*ENCODER, f"checkpoint={first}", f"out={second}", datasets="[four]") == 0
+    of_tokenizer = read_part(first, kind="tokenizer").provenance["fitted_on"]
+    of_encoder = read_part(second, kind="encoder").provenance["fitted_on"]
+    assert len(of_tokenizer) == 2 and len(of_encoder) == 6 and set(of_tokenizer) < set(of_encoder)
+
+
+def test_the_same_seed_gives_the_same_weights(pretrain: Pretrain, tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        assert pretrain(*TOKENIZER, f"out={folder}") == 0
+    weights = [(folder / "checkpoint" / "model.safetensors").read_bytes() for folder in folders]
+    assert weights[0] == weights[1]
+
+
+def test_what_cannot_be_pretrained_is_one_clear_error(
+    pretrain: Pretrain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_people(tmp_path / "data" / "blind", ("E1", "E2", "E3"), ("x", "y"), montage=False)
+    flat = mne.io.RawArray(np.zeros((3, 3072)), mne.create_info(["E1", "E2", "E3"], RATE_HZ, "eeg"), verbose="error")
+    for words, datasets, message in (
+        ([], "[four]", "got neither"),
+        ([*TOKENIZER, *ENCODER], "[four]", "got tokenizers and encoder"),
+        (ENCODER, "[four]", "Give its folder: checkpoint="),
+        (["encoder=eegnet"], "[four]", "has no self-supervised training"),
+        (TOKENIZER, "[blind]", "sensors have no position"),
+        ([*TOKENIZER, "preprocessing.signal_steps=[{step: resample, settings: {rate_hz: 128.0}}]"],
+         "[four]", "needs 256 Hz, the windows have 128 Hz"),
+        ([*TOKENIZER, "window_s=60"], "[four]", "No recording is as long as a window"),
+        ([*TOKENIZER, "validation_share=1.5"], "[four]", "validation_share is a share"),
+        ([*TOKENIZER, "preprocessing=network"], "[four]", "would have to be fitted"),
+    ):  # fmt: skip
+        assert pretrain(*words, f"out={tmp_path / 'refused'}", datasets=datasets) in (1, 2), words
+        shown = capsys.readouterr().err
+        assert message in shown and "Traceback" not in shown, shown
+        assert not (tmp_path / "refused").exists()
+    for person in ("x", "y"):
+        flat.save(tmp_path / "data" / "blind" / f"sub-{person}_raw.fif", overwrite=True, verbose="error")
+    assert pretrain(*TOKENIZER, f"out={tmp_path / 'refused'}", datasets="[blind]") == 1
+    assert "Every window has a channel that never varies" in capsys.readouterr().err
