@@ -105,7 +105,7 @@ def read_part(source: str | Path, *, kind: str) -> PretrainedPart:
     if config.get("format") != FORMAT:
         raise DataError(f"'{folder}' has format {config.get('format')}; this version reads format {FORMAT}.")
     if config.get("kind") != kind:
-        raise ConfigError(f"'{folder}' holds a {config.get('kind', 'decoder')}, a pretrained {kind} is needed.")
+        raise ConfigError(f"'{folder}' holds: {config.get('kind', 'decoder')}; a pretrained {kind} is needed.")
     try:
         architecture, settings = str(config["architecture"]), dict(config["settings"])
     except (KeyError, TypeError, ValueError) as error:
