@@ -55,7 +55,7 @@ def codebook_figure(use: Mapping[str, Sequence[float]]) -> str:
         axes.bar(levels - 0.2, use["used_share"], 0.4, color=GREY, label="used at all")
         axes.bar(levels + 0.2, use["perplexity_share"], 0.4, color=BLUE, label="perplexity / size")
         axes.set(xlabel="level", ylabel="share of codewords", ylim=(0, 1.05), xticks=levels)
-        axes.legend()
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
         told = ", ".join(f"level {n} {value:.2f}" for n, value in enumerate(use["perplexity_share"]))
         return svg_of(figure, f"Perplexity over the size of the codebook: {told}")
 
@@ -82,9 +82,9 @@ def example_figure(example: Mapping[str, Any]) -> str:
     n_shown = min(target.shape[-1], int(_LONGEST_SHOWN_S * example["rate_hz"]))
     times = np.arange(n_shown) / example["rate_hz"]
     with report_style():
-        figure, axes = new_axes(WIDE, 0.5 + 0.75 * len(target))
+        figure, axes = new_axes(WIDE, 0.5 + 0.9 * len(target))
         for row, name in enumerate(example["names"]):
-            offset = -4.5 * row
+            offset = -6.0 * row
             axes.plot(times, target[row, :n_shown] + offset, color=GREY, linewidth=1.1, label=None if row else "signal")
             axes.plot(
                 times,
@@ -93,7 +93,7 @@ def example_figure(example: Mapping[str, Any]) -> str:
                 linewidth=1.1,
                 label=None if row else "reconstruction",
             )
-            axes.text(0, offset + 2.3, short(name, 60), fontsize=8)
+            axes.text(0, offset + 2.6, short(name, 60), fontsize=8)
         axes.set(xlabel="seconds", yticks=[], xlim=(0, times[-1]))
         axes.spines["left"].set_visible(False)
         axes.legend(loc="upper right", ncols=2)

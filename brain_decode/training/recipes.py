@@ -74,8 +74,11 @@ class Recipe:
     @property
     def pretrained_source(self) -> str | None:
         """Where a pretrained encoder comes from, or the one whose sizes a random one has; None for all others."""
-        is_pretrained = str(self.encoder.get("_target_", "")) == _PRETRAINED
-        return str(self.encoder["source"]) if is_pretrained else None
+        if str(self.encoder.get("_target_", "")) != _PRETRAINED:
+            return None
+        if not self.encoder.get("source"):
+            raise ConfigError("encoder=pretrained needs its weights: encoder.source=runs/pretrain/RUN, or a Hub id.")
+        return str(self.encoder["source"])
 
     @property
     def is_fixed(self) -> bool:
