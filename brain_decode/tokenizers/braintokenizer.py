@@ -15,7 +15,7 @@ from brain_decode.signals.batch import SignalBatch
 from brain_decode.tokenizers.base import Reconstruction, Tokenizer, Tokens
 from brain_decode.tokenizers.reconstruction_loss import reconstruction_terms
 from brain_decode.tokenizers.residual_vq import Quantized, ResidualVQ
-from brain_decode.tokenizers.seanet import CodecDecoder, CodecEncoder
+from brain_decode.tokenizers.seanet import CodecDecoder, CodecEncoder, NormedWeight
 from brain_decode.tokenizers.sensor_embedding import SensorEmbedding, SensorGeometry, sensor_geometry
 
 __all__ = ["BrainTokenizer", "from_official", "settings_from_official", "window_starts"]
@@ -385,11 +385,10 @@ def _keep_variance(module: nn.Module) -> None:
     """
     if isinstance(module, nn.Linear):
         nn.init.normal_(module.weight, std=module.in_features**-0.5)
-    elif isinstance(module, nn.Conv1d | nn.ConvTranspose1d):
-        taps = 2 if isinstance(module, nn.ConvTranspose1d) else module.kernel_size[0]
-        start = torch.randn(tuple(module.weight.shape))
-        module.weight = start * math.sqrt(_ELU_GAIN / (module.in_channels * taps))
-        nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+    elif isinstance(module, NormedWeight):
+        nn.init.normal_(module.direction, std=math.sqrt(_ELU_GAIN / module.fan_in))
+        module.set_length()
+        nn.init.zeros_(module.bias)
 
 
 _SETTINGS = {
@@ -458,7 +457,7 @@ _PLAIN = {
     "decoder.forwardsolution.proj.": "to_sensors.out.",
 }
 _CODEBOOK = {"inited": "initialised", "cluster_size": "counts", "embed": "codewords", "embed_avg": "sums"}
-_NORM = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+_NORM = {"weight_g": "length", "weight_v": "direction"}
 _UNIT = {"block.1.conv": "narrow", "block.3.conv": "widen", "shortcut.conv": "shortcut"}
 
 

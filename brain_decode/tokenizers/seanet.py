@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 from torch.nn import functional
-from torch.nn.utils.parametrizations import weight_norm
 
-__all__ = ["CodecDecoder", "CodecEncoder"]
+__all__ = ["CodecDecoder", "CodecEncoder", "NormedWeight"]
 
 
 class CodecEncoder(nn.Module):
@@ -86,11 +85,12 @@ class _UpStage(nn.Module):
     def __init__(self, width: int, ratio: int) -> None:
         super().__init__()
         self.ratio = ratio
-        self.resample = weight_norm(nn.ConvTranspose1d(width, width // 2, 2 * ratio, stride=ratio))
+        self.resample = NormedWeight((width, width // 2, 2 * ratio), transposed_stride=ratio)
         self.residual = _ResidualUnit(width // 2)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        longer = self.resample(functional.elu(hidden))
+        weight, bias = self.resample()
+        longer = functional.conv_transpose1d(functional.elu(hidden), weight, bias, stride=self.ratio)
         right = self.ratio // 2
         return self.residual(longer[..., self.ratio - right : longer.shape[-1] - right])
 
@@ -131,7 +131,7 @@ class _Convolution(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int, stride: int = 1) -> None:
         super().__init__()
-        self.conv = weight_norm(nn.Conv1d(inputs, outputs, kernel_size, stride=stride))
+        self.conv = NormedWeight((outputs, inputs, kernel_size))
         self.kernel_size, self.stride = kernel_size, stride
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
@@ -139,12 +139,49 @@ class _Convolution(nn.Module):
         if total > 0:
             right = total // 2
             hidden = _mirrored(hidden, total - right, right + self._missing(hidden.shape[-1], total))
-        return self.conv(hidden)
+        weight, bias = self.conv()
+        return functional.conv1d(hidden, weight, bias, stride=self.stride)
 
     def _missing(self, length: int, total: int) -> int:
         """Return the samples that the last step lacks."""
         steps = math.ceil((length - self.kernel_size + total) / self.stride)
         return steps * self.stride + self.kernel_size - total - length
+
+
+class NormedWeight(nn.Module):
+    """A kernel as direction and length, one length per slice of its first axis (Salimans and Kingma 2016).
+
+    Torch's own parametrisation cannot be sent to spawned processes.
+
+    Args:
+        shape: Of the kernel: (out, in, size), or (in, out, size) of a transposed one.
+        transposed_stride: Of a transposed convolution.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], *, transposed_stride: int | None = None) -> None:
+        super().__init__()
+        first, second, size = shape
+        transposed = transposed_stride is not None
+        self.fan_in = first * (size // transposed_stride) if transposed_stride else second * size
+        self.direction = nn.Parameter(torch.empty(shape))
+        self.length = nn.Parameter(torch.empty(first, 1, 1))
+        self.bias = nn.Parameter(torch.empty(second if transposed else first))
+        bound = (second * size) ** -0.5  # torch's start, of transposed kernels too
+        nn.init.uniform_(self.direction, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+        self.set_length()
+
+    @torch.no_grad()
+    def set_length(self) -> None:
+        """Let the kernel be its direction."""
+        self.length.copy_(self._norm())
+
+    def forward(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return kernel and bias."""
+        return self.direction * (self.length / self._norm()), self.bias
+
+    def _norm(self) -> torch.Tensor:
+        return torch.linalg.vector_norm(self.direction, dim=(1, 2), keepdim=True)
 
 
 def _mirrored(hidden: torch.Tensor, left: int, right: int) -> torch.Tensor:

@@ -131,6 +131,14 @@ def test_the_same_seed_gives_the_same_weights(pretrain: Pretrain, tmp_path: Path
     assert weights[0] == weights[1]
 
 
+@pytest.mark.slow
+def test_two_processes_pretrain_together(pretrain: Pretrain, tmp_path: Path) -> None:
+    folder, together = tmp_path / "run", ("trainer=ddp_cpu", "trainer.max_epochs=2", "trainer.batch_size=4")
+    assert pretrain(*TOKENIZER, *together, f"out={folder}") == 0
+    assert isinstance(load_tokenizer(folder), BrainTokenizer)
+    assert pretrain(*ENCODER, *together, f"checkpoint={folder}", f"out={tmp_path / 'encoder'}") == 0
+
+
 def test_what_cannot_be_pretrained_is_one_clear_error(
     pretrain: Pretrain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
