@@ -9,7 +9,15 @@ import pandas as pd
 
 from brain_decode.evaluation.statistics import bootstrap_weights, clusters_of, interval, weighted_mean
 
-__all__ = ["BANDS_HZ", "band_correlations", "codebook_use", "correlations", "mean_with_interval", "most_frequent"]
+__all__ = [
+    "BANDS_HZ",
+    "amplitude_correlations",
+    "band_correlations",
+    "codebook_use",
+    "correlations",
+    "mean_with_interval",
+    "most_frequent",
+]
 
 BANDS_HZ: Mapping[str, tuple[float, float]] = {
     "delta": (0.5, 4.0),
@@ -51,6 +59,18 @@ def band_correlations(first: np.ndarray, second: np.ndarray, rate_hz: float) -> 
             with np.errstate(invalid="ignore", divide="ignore"):
                 found[name] = np.where(product > 0, (a * b.conj()).real.sum(-1) / product, np.nan)
     return found
+
+
+def amplitude_correlations(first: np.ndarray, second: np.ndarray, frequencies_hz: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the correlation of two spectrograms within each of `BANDS_HZ`, over the values of the band.
+
+    Args:
+        first: (..., value) amplitudes.
+        second: Same shape.
+        frequencies_hz: (value,) frequency of each value.
+    """
+    inside = {name: (frequencies_hz >= low) & (frequencies_hz < high) for name, (low, high) in BANDS_HZ.items()}
+    return {name: correlations(first[..., band], second[..., band]) for name, band in inside.items() if band.any()}
 
 
 def codebook_use(codes: np.ndarray, codebook_size: int) -> dict[str, list[float]]:

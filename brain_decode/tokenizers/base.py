@@ -48,11 +48,14 @@ class Reconstruction:
             zero mean and unit deviation, unless the tokenizer says otherwise).
         estimate: Same shape and scale.
         mask: (batch, channel, time) bool; False where padded or not covered by a whole window.
+        frequencies_hz: (time,) of a tokenizer that reconstructs amplitudes: the frequency of each value; None for
+            samples.
     """
 
     target: torch.Tensor
     estimate: torch.Tensor
     mask: torch.Tensor
+    frequencies_hz: torch.Tensor | None = None
 
 
 class Tokenizer(nn.Module, ABC):

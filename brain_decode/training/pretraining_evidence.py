@@ -15,6 +15,7 @@ from brain_decode.core.files import write_atomically
 from brain_decode.core.progress import track
 from brain_decode.core.seeding import derived_seed
 from brain_decode.evaluation.pretraining_scores import (
+    amplitude_correlations,
     band_correlations,
     codebook_use,
     correlations,
@@ -66,10 +67,14 @@ def reconstruction_evidence(tokenizer: Tokenizer, data: PretrainingWindows, batc
         found = tokenizer.reconstruct(batch)
         target, estimate = found.target.numpy(), found.estimate.float().numpy()
         values["pearson"][rows] = _channel_mean(correlations(target, estimate))
-        for band, scores in band_correlations(target, estimate, batch.rate_hz).items():
+        if found.frequencies_hz is None:
+            bands = band_correlations(target, estimate, batch.rate_hz)
+        else:
+            bands = amplitude_correlations(target, estimate, found.frequencies_hz.numpy())
+        for band, scores in bands.items():
             values.setdefault(f"pearson_{band}", np.full(len(data.table), np.nan))[rows] = _channel_mean(scores)
         codes.append(tokenizer.tokenize(batch).codes.flatten(0, 2).numpy())
-        if len(examples) < 2 * _N_EXAMPLES:
+        if found.frequencies_hz is None and len(examples) < 2 * _N_EXAMPLES:
             examples |= _example(data, rows, target, estimate, len(examples) // 2)
     metrics: dict[str, Any] = {
         name: mean_with_interval(found[data.validation], data.table.iloc[data.validation], seed=seed)
@@ -78,7 +83,7 @@ def reconstruction_evidence(tokenizer: Tokenizer, data: PretrainingWindows, batc
     return Evidence(
         metrics,
         codebook_use(np.concatenate(codes), tokenizer.codebook_size),
-        {**examples, "rate_hz": np.array(batch.rate_hz)},
+        {**examples, "rate_hz": np.array(batch.rate_hz)} if examples else {},
     )
 
 

@@ -19,7 +19,13 @@ from brain_decode.signals.spec import SignalSpec
 from brain_decode.training.recipes import Recipe
 
 CONFIGS = Path(__file__).resolve().parents[2] / "conf" / "encoder"
-CHOICES = {"nested_selection", "auto", "braindecode", "brainomni_base"}  # no encoder of their own, or another size
+CHOICES = {
+    "nested_selection",
+    "auto",
+    "braindecode",
+    "brainomni_base",
+    "pretrained",
+}  # no encoder of their own, or another size
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in CHOICES)
 N_WINDOWS, N_CHANNELS, N_TIMES, RATE_HZ = 24, 6, 300, 256.0
 PLACES = np.random.default_rng(1).normal(0.0, 0.05, (N_CHANNELS, 12))
