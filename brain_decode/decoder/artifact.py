@@ -85,6 +85,11 @@ def load_decoder(source: str | Path, *, encoder_class: type[Encoder] | None = No
     config = _read_json(folder / "config.json")
     if config.get("format") != FORMAT:
         raise DataError(f"'{folder}' has decoder format {config.get('format')}; this version reads format {FORMAT}.")
+    if "kind" in config:
+        raise ConfigError(
+            f"'{folder}' holds a pretrained {config['kind']}, which answers nothing yet. Train a decoder on it: "
+            f"encoder=pretrained encoder.source={source}."
+        )
     try:
         return _rebuild(folder, config, encoder_class)
     except (KeyError, TypeError) as error:

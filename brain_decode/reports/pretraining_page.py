@@ -16,7 +16,6 @@ from brain_decode.reports import pretraining_figures
 __all__ = ["pretraining_context", "read_examples"]
 
 _MOST_ROWS = 40
-_NAMES = {"pearson": "correlation of signal and reconstruction", "accuracy": "hidden codes predicted"}
 
 
 def read_examples(path: Path) -> list[dict[str, Any]]:
@@ -68,7 +67,10 @@ def _headline(name: str, entry: Mapping[str, Any], told: Mapping[str, Any]) -> s
     low, high = entry["ci95"]
     interval = f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
     beside = f"; {entry['baseline']:.3f} by the most frequent code" if entry.get("baseline") is not None else ""
-    return f"{told['architecture']}: {_NAMES.get(name, name)} {entry['value']:.3f}{interval}{beside}"
+    meaning = (
+        "hidden codes predicted" if name == "accuracy" else f"correlation of {told['reconstructs']} and reconstruction"
+    )
+    return f"{told['architecture']}: {meaning} {entry['value']:.3f}{interval}{beside}"
 
 
 def _figures(run: Mapping[str, Any]) -> dict[str, str]:

@@ -70,6 +70,7 @@ class Tokenizer(nn.Module, ABC):
     """
 
     architecture: ClassVar[str]
+    reconstructs: ClassVar[str] = "signal"  # or "amplitudes"
     rate_hz: float
     dim: int  # of a token's features
     n_levels: int  # codes per token

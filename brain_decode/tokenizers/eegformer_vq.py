@@ -46,6 +46,7 @@ class EEGFormerVQ(Tokenizer):
     """
 
     architecture = "eegformer_vq"
+    reconstructs = "amplitudes"
     rate_hz = RATE_HZ
     n_levels = 1
     use: torch.Tensor
@@ -141,7 +142,7 @@ class EEGFormerVQ(Tokenizer):
         return {"loss": loss, **{name: value.detach() for name, value in parts.items()}, "use_0": use}
 
     def _spectra(self, batch: SignalBatch) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (batch, channel, patch, frequency) amplitudes and the (batch, channel, patch) mask of whole patches."""
+        """Return (batch, channel, patch, frequency) amplitudes and the mask of whole patches."""
         self.require_rate(batch.rate_hz)
         if not bool(batch.signal.isfinite().all()):
             raise DataError("Windows with NaN or infinite samples cannot be tokenised. Repair or reject them before.")

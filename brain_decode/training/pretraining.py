@@ -196,6 +196,7 @@ def _write(
         "kind": stage.kind,
         "architecture": stage.model.architecture,
         "settings": stage.model.config,
+        "reconstructs": _tokenizer_in(stage.model).reconstructs,
         "datasets": data.datasets,
         "n_train": len(data.train),
         "n_validation": len(data.validation),

@@ -17,7 +17,8 @@ ENTRY = {"value": 0.5, "ci95": [0.4, 0.6], "n": 10, "people": 3, "cluster": "tri
 def write_run(folder: Path, metrics: dict) -> Path:
     folder.mkdir()
     told = {
-        "architecture": "braintokenizer", "n_train": 30, "n_validation": 10, "window_s": 10.0, "best_epoch": 2,
+        "architecture": "braintokenizer", "reconstructs": "signal",
+        "n_train": 30, "n_validation": 10, "window_s": 10.0, "best_epoch": 2,
         "held_out": ["pool sub-<b>"], "left_out": {"a channel never varies": 4},
         "curves": [{"epoch": n, "train_loss": 3 - n, "validation_loss": 3.1 - n, "train_time": 1.0} for n in (1, 2)],
         "codebook_use": {"used_share": [1.0, 0.5], "perplexity_share": [0.9, 0.3]},

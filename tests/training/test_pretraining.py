@@ -13,6 +13,8 @@ import pytest
 import yaml
 
 from brain_decode.cli.app import main
+from brain_decode.core.errors import ConfigError
+from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.pretrained import load_encoder, load_tokenizer
 from brain_decode.encoders.brainomni import BrainOmni
 from brain_decode.nn.weights_folder import read_part
@@ -110,6 +112,12 @@ def test_tokenizer_then_encoder_are_trained_scored_and_saved(pretrain: Pretrain,
         page = (folder / "report.html").read_text(encoding="utf-8")
         assert "people kept out" in page and "<svg" in page
         assert not (folder / "unfinished").exists()
+
+
+def test_pretrained_weights_are_no_decoder_and_say_what_to_do(pretrain: Pretrain, tmp_path: Path) -> None:
+    assert pretrain(*TOKENIZER, f"out={tmp_path / 'run'}", datasets="[three]") == 0
+    with pytest.raises(ConfigError, match="holds a pretrained tokenizer, which answers nothing yet"):
+        BrainDecoder.from_pretrained(tmp_path / "run")
 
 
 def test_the_weights_remember_every_recording_that_they_and_their_tokenizer_saw(
