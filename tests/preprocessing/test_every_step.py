@@ -59,6 +59,7 @@ EXAMPLES: list[dict[str, Any]] = [
     {"step": "baseline", "settings": {"stop_s": 0.0}},
     {"step": "clip", "settings": {"limit": 1e-5}},
     {"step": "scale", "settings": {"factor": 1e6}},
+    {"step": "sensor_type_scale", "settings": {"compat": "official"}},
     {"step": "bin_means", "settings": {"bin_s": 0.05}},
     {"step": "zscore", "settings": {"per": "channel"}},
     {"step": "zscore", "settings": {"per": "window"}},
