@@ -33,7 +33,14 @@ STAGES: dict[str, list[str]] = {
         "trainer.patience=40",
     ],
 }
-WEIGHTS = {"linear_probe": [], "fine_tune": ["optimizer.lr=1e-4", "trainer.max_epochs=10"]}
+ADAPTATIONS: dict[str, list[str]] = {
+    "linear_probe": [],
+    "frozen_probe": ["optimizer.lr=1e-3", "trainer.max_epochs=30"],
+    "lora": ["optimizer.lr=1e-3", "trainer.max_epochs=10"],
+    "fine_tune": ["optimizer.lr=1e-4", "trainer.max_epochs=10"],
+}
+# A second, as the tokenizer's windows; the baseline keeps the filter that suits it.
+PROBE_WORDS = ["window.stop_s=0.9", "~baselines.shrinkage_lda", "baselines.tangent_space.preprocessing=erp_robust"]
 
 
 def run(data: Path, runs: Path) -> None:
@@ -49,9 +56,9 @@ def run(data: Path, runs: Path) -> None:
         _run_once("pretrain", [*pool, *words, *given], runs / stage)
     source = ["encoder=pretrained", f"encoder.source={runs / 'encoder'}", "preprocessing=brainomni"]
     for name in PROBES:
-        for adaptation, words in WEIGHTS.items():
+        for adaptation, words in ADAPTATIONS.items():
             chosen = [f"experiment={name}", f"paths.data={data}", *places, *source, f"encoder.adaptation={adaptation}"]
-            _run_once("train", [*chosen, *words, "baselines=[tangent_space]"], runs / f"{name}_{adaptation}")
+            _run_once("train", [*chosen, *words, *PROBE_WORDS], runs / f"{name}_{adaptation}")
 
 
 def _run_once(command: str, words: Sequence[str], folder: Path) -> None:
@@ -69,7 +76,7 @@ def section(runs: Path) -> str:
     lines += ["", "| dataset | adaptation | pretrained | random initialisation | tangent space | pretrained − random |"]
     lines.append("|---|---|---|---|---|---|")
     for name in PROBES:
-        for adaptation in WEIGHTS:
+        for adaptation in ADAPTATIONS:
             told = _metrics(runs / f"{name}_{adaptation}")
             others, paired = told["baselines"], told["comparisons"]["random_initialisation"]
             low, high = paired["ci95"]

@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from brain_decode.core.errors import ConfigError, DataError, unknown_option
 from brain_decode.decoder.architectures import resolve_encoder, resolve_tokenizer
 from brain_decode.decoder.part_card import part_card
 from brain_decode.encoders.base import Encoder
+from brain_decode.nn.low_rank import add_low_rank
 from brain_decode.nn.weights_folder import PretrainedPart, load_weights, read_part, write_part
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.tokenizers.base import Tokenizer
@@ -25,7 +28,7 @@ __all__ = [
     "tokenizer_of",
 ]
 
-ADAPTATIONS = ("linear_probe", "fine_tune")
+ADAPTATIONS = ("linear_probe", "frozen_probe", "lora", "fine_tune")
 _WEIGHTS = ("pretrained", "random")
 
 
@@ -35,6 +38,8 @@ def pretrained_encoder(
     weights: str = "pretrained",
     adaptation: str = "linear_probe",
     layer_decay: float = 0.75,
+    rank: int = 8,
+    alpha: float = 16.0,
 ) -> Encoder:
     """Return a pretrained encoder as it is to be adapted to labels.
 
@@ -42,9 +47,13 @@ def pretrained_encoder(
         signal_spec: Of the windows.
         source: Folder, run folder, or Hub id.
         weights: "pretrained", or "random" for the same encoder from random initialisation.
-        adaptation: "linear_probe" (the encoder stays as it is, a linear head is fitted on its embeddings) or
-            "fine_tune" (everything but what the encoder says is frozen is trained).
+        adaptation: "linear_probe" (the encoder stays as it is, a linear head is fitted on its embeddings in closed
+            form), "frozen_probe" (the encoder stays as it is, a two-layer head is trained by gradient descent), "lora"
+            (low-rank adapters are trained beside its linear layers) or "fine_tune" (everything but what the encoder
+            says is frozen is trained).
         layer_decay: In fine-tuning, the rate of a layer over that of the next one; 1 trains all layers alike.
+        rank: Of LoRA's adapters.
+        alpha: Weight of LoRA's adapters, times `rank`.
 
     Raises:
         ConfigError: An unknown option, nothing at `source`, or not an encoder.
@@ -62,11 +71,25 @@ def pretrained_encoder(
         encoder = encoder_of(part, signal_spec)
     else:
         encoder = resolve_encoder(part.architecture)(signal_spec, **part.settings)
-    if adaptation == "linear_probe":
-        encoder.requires_grad_(False).eval()
-    else:
+    if adaptation == "fine_tune":
         encoder.layer_decay = layer_decay
+    elif adaptation == "lora":
+        add_low_rank(encoder, _adapted_layers(encoder), rank=rank, alpha=alpha)
+    else:
+        encoder.requires_grad_(False).eval()
     return encoder
+
+
+def _adapted_layers(encoder: Encoder) -> list[str]:
+    """Return the names of the layers that LoRA adapts."""
+    if not encoder.low_rank_layers:
+        raise ConfigError(
+            f"Encoder '{encoder.architecture}' has no layers for LoRA. Choose encoder.adaptation=fine_tune."
+        )
+    trained = {id(parameter) for layer in encoder.layers() for parameter in layer}  # type: ignore[operator]
+    named = ((name, layer) for name, layer in encoder.named_modules() if isinstance(layer, nn.Linear))
+    wanted = ((name, layer) for name, layer in named if name.rpartition(".")[2] in encoder.low_rank_layers)
+    return [name for name, layer in wanted if id(layer.weight) in trained]
 
 
 def load_tokenizer(source: str | Path) -> Tokenizer:

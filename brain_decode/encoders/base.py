@@ -32,6 +32,13 @@ class BrainEmbedding:
     pooled: torch.Tensor
     sequence: torch.Tensor | None = None
 
+    def __len__(self) -> int:
+        return len(self.pooled)
+
+    def to(self, device: torch.device | str) -> BrainEmbedding:
+        """Return the vectors on another device."""
+        return BrainEmbedding(self.pooled.to(device), None if self.sequence is None else self.sequence.to(device))
+
 
 class Encoder(nn.Module, ABC):
     """Windows to vectors.
@@ -43,6 +50,7 @@ class Encoder(nn.Module, ABC):
 
     architecture: ClassVar[str]
     needs_one_montage: ClassVar[bool] = True  # False for encoders that accept mixed montages in a batch
+    low_rank_layers: ClassVar[tuple[str, ...]] = ()  # last parts of the names of the layers that LoRA adapts
     embedding_dim: int
     config: dict[str, Any]
     layer_decay: float | None = None  # in fine-tuning, the rate of a layer over that of the next one

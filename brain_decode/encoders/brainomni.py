@@ -58,7 +58,7 @@ class BrainOmni(Encoder):
     architecture = "brainomni"
     needs_one_montage = False
     pretrains_on: ClassVar[str] = "tokens"
-    lora_targets: ClassVar[tuple[str, ...]] = ("query_key_value", "out", "widen", "narrow")
+    low_rank_layers = ("query_key_value", "out", "widen", "narrow")
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Class probabilities from a linear layer trained by gradient descent, with one temperature fitted afterwards."""
+"""Class probabilities from one or two layers trained by gradient descent, with one temperature fitted afterwards."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOG_TEMPERATURE_BOUND = math.log(20.0)
 
 
 class Classification(Head):
-    """Linear layer and softmax, trained with cross-entropy.
+    """One or two layers and softmax, trained with cross-entropy.
 
     Args:
         embedding_dim: Values per embedding.
@@ -27,9 +27,14 @@ class Classification(Head):
         class_weights: Weight of each class in the loss, in class order; "balanced" makes every class count the same,
             whatever its share of the training windows; None weighs every window alike.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
+        hidden_dim: Values of a layer in between, with SELU; None for a linear head.
+        dropout: Share of the embedding's values dropped in training.
 
     Raises:
-        ConfigError: Weights of another name, or that do not match the classes, or a smoothing outside [0, 1).
+        ConfigError: Weights of another name, or that do not match the classes, or a share outside [0, 1).
+
+    Source of the two-layer head: arXiv 2505.18185, with a smoothing of 0.1, a dropout of 0.1 and the width of the
+    encoder's tokens.
     """
 
     architecture = "classification"
@@ -43,15 +48,20 @@ class Classification(Head):
         target_spec: TargetSpec,
         class_weights: list[float] | str | None = None,
         label_smoothing: float = 0.0,
+        hidden_dim: int | None = None,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__(embedding_dim, target_spec)
         self.needs_training_targets = class_weights == "balanced"
         if not self.needs_training_targets:
             _require_weights(class_weights, target_spec.classes)
-        if not 0 <= label_smoothing < 1:
-            raise ConfigError(f"label_smoothing is a share in [0, 1), got {label_smoothing}.")
+        for name, share in (("label_smoothing", label_smoothing), ("dropout", dropout)):
+            if not 0 <= share < 1:
+                raise ConfigError(f"{name} is a share in [0, 1), got {share}.")
         self.label_smoothing = label_smoothing
-        self.linear = nn.Linear(embedding_dim, target_spec.n_outputs)
+        self.dropout = nn.Dropout(dropout)
+        self.hidden = None if hidden_dim is None else nn.Linear(embedding_dim, hidden_dim)
+        self.linear = nn.Linear(hidden_dim or embedding_dim, target_spec.n_outputs)
         self.register_buffer("temperature", torch.ones(()))
         given = [1.0] * target_spec.n_outputs if self.needs_training_targets else class_weights
         weights = None if given is None else torch.tensor(given, dtype=torch.float32)
@@ -74,7 +84,8 @@ class Classification(Head):
 
     def forward(self, embedding: BrainEmbedding) -> torch.Tensor:
         """Return logits (batch, classes)."""
-        return self.linear(embedding.pooled)
+        values = self.dropout(embedding.pooled)
+        return self.linear(values if self.hidden is None else functional.selu(self.hidden(values)))
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the cross-entropy; `target` is class indices (batch,)."""

@@ -11,16 +11,19 @@ import numpy as np
 import torch
 
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
+from brain_decode.core.progress import track
 from brain_decode.core.seeding import seed_everything
 from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
 from brain_decode.encoders.base import BrainEmbedding, ClosedFormEncoder, Encoder
 from brain_decode.heads.base import ClosedFormHead, Head
+from brain_decode.nn.low_rank import merge_low_rank
 from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.preprocessing.channels import Pick
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.space import Space
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.signals.windows import Windows
+from brain_decode.training.batches import BatchReader
 from brain_decode.training.recipes import Recipe
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 from brain_decode.training.unfinished import fit_folder
@@ -108,9 +111,12 @@ class GroupReader:
 
     def batch(self, positions: np.ndarray) -> tuple[SignalBatch, torch.Tensor]:
         """Return the batch and its targets: class indices (int64) or vectors (float32)."""
+        return SignalBatch.from_windows(self.windows(positions), self.subjects), self.target_tensor(positions)
+
+    def target_tensor(self, positions: np.ndarray) -> torch.Tensor:
+        """Return class indices (int64) or vectors (float32)."""
         target = torch.from_numpy(self.targets(positions))
-        batch = SignalBatch.from_windows(self.windows(positions), self.subjects)
-        return batch, target if target.dtype == torch.int64 else target.float()
+        return target if target.dtype == torch.int64 else target.float()
 
 
 def fit_decoder(
@@ -141,7 +147,7 @@ def fit_decoder(
     encoder = recipe.build_encoder(spec)
     head = recipe.build_head(encoder, trials.target_spec)
     decoder = BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials, preprocessing))
-    if not encoder.learns_by_gradient:
+    if not encoder.learns_by_gradient and (isinstance(head, ClosedFormHead) or isinstance(encoder, ClosedFormEncoder)):
         n_left_out = _fit_closed_form(decoder, trials, every_row, settings, at_most)
         return FittedDecoder(decoder, n_left_out=n_left_out)
     state = _state_folder(recipe, rows, validation, settings)
@@ -222,35 +228,56 @@ def _fit_closed_form(
     groups = _groups(trials, rows, settings.average_repetitions)
     reader = GroupReader(trials, decoder.preprocessing, groups, decoder.signal_spec.subjects)
     positions = _drawn(np.arange(len(groups)), at_most, settings.seed)
-    batch, target = _read(reader, positions, decoder.signal_spec), reader.targets(positions)
+    target = reader.targets(positions)
     labels = target if trials.task == "classification" else None
     encoder, head = decoder.encoder, decoder.head
     if not isinstance(head, ClosedFormHead):
         raise SpecMismatch(
-            f"Encoder '{encoder.architecture}' is frozen or fitted in closed form and head '{head.architecture}' by "
-            "gradient descent; choose a closed-form head (logistic_regression, shrinkage_lda, ridge)."
+            f"Encoder '{encoder.architecture}' is fitted in closed form and head '{head.architecture}' by gradient "
+            "descent; choose a closed-form head (logistic_regression, shrinkage_lda, ridge)."
         )
     try:
         if isinstance(encoder, ClosedFormEncoder):
+            batch = _read(reader, positions, decoder.signal_spec)
             encoder.fit(batch, labels)
-        head.fit(_embedded(encoder, batch), target)
+            embedding = encoder(batch)
+        else:
+            embedding = _embedded(encoder, reader, positions)
+        head.fit(embedding, target)
     except (ValueError, np.linalg.LinAlgError) as error:  # of scikit-learn and numpy, where windows are too few
         raise DataError(
-            f"'{encoder.architecture}' with '{head.architecture}' cannot be fitted on {len(batch)} windows: {error} "
+            f"'{encoder.architecture}' with '{head.architecture}' cannot be fitted on {len(target)} windows: {error} "
             "Add recordings, merge classes, or choose another split=."
         ) from error
     return len(groups) - len(positions)
 
 
 @torch.no_grad()
-def _embedded(encoder: Encoder, batch: SignalBatch) -> BrainEmbedding:
-    """Return the embeddings of many windows; a network works on a few at a time."""
-    if isinstance(encoder, ClosedFormEncoder):
-        return encoder(batch)
+def _embedded(encoder: Encoder, reader: GroupReader, positions: np.ndarray) -> BrainEmbedding:
+    """Return the pooled embeddings of a frozen network, which sees a few windows at a time."""
     encoder.eval()
-    starts = range(0, len(batch), _EMBEDDED_AT_ONCE)
-    parts = [encoder(batch.rows(np.arange(s, min(s + _EMBEDDED_AT_ONCE, len(batch))))).pooled for s in starts]
-    return BrainEmbedding(torch.cat(parts))
+    parts = np.array_split(positions, -(-len(positions) // _EMBEDDED_AT_ONCE))
+    return BrainEmbedding(torch.cat([encoder(reader.batch(part)[0]).pooled for part in track(parts, "Embedding")]))
+
+
+@dataclass(frozen=True)
+class _EmbeddedWindows:
+    """Reads what a frozen encoder made of windows, once, for a head that sees them in every epoch."""
+
+    embedding: BrainEmbedding
+    target: torch.Tensor
+
+    def batch(self, positions: np.ndarray) -> tuple[BrainEmbedding, torch.Tensor]:
+        """Return embeddings and targets."""
+        rows = torch.from_numpy(np.asarray(positions))
+        return BrainEmbedding(self.embedding.pooled[rows]), self.target[rows]
+
+
+class _AlreadyEmbedded(Encoder):
+    """Stands in for the frozen encoder while its head is trained."""
+
+    def forward(self, batch: BrainEmbedding) -> BrainEmbedding:  # type: ignore[override]
+        return batch
 
 
 def _read(reader: GroupReader, positions: np.ndarray, spec: SignalSpec) -> SignalBatch:
@@ -286,7 +313,8 @@ def _fit_gradient(
 ) -> list[dict[str, Any]]:
     from brain_decode.training.lightning_module import fit_network
 
-    _require_gradient(decoder.encoder, decoder.head)
+    encoder, head = decoder.encoder, decoder.head
+    _require_gradient(encoder, head)
     training = _groups(trials, rows, settings.average_repetitions)
     held_out = _groups(trials, validation, settings.average_repetitions)
     joined = RepetitionGroups(
@@ -294,10 +322,15 @@ def _fit_gradient(
         np.concatenate([training.starts, held_out.starts + len(training.rows)]).astype(int),
     )
     reader = GroupReader(trials, decoder.preprocessing, joined, decoder.signal_spec.subjects)
+    frozen = not encoder.learns_by_gradient
+    source: BatchReader = reader
+    if frozen:
+        everything = np.arange(len(joined))
+        source = _EmbeddedWindows(_embedded(encoder, reader, everything), reader.target_tensor(everything))
     result = fit_network(
-        decoder.encoder,
-        decoder.head,
-        reader,
+        _AlreadyEmbedded(decoder.signal_spec) if frozen else encoder,
+        head,
+        source,
         np.arange(len(training)),
         np.arange(len(training), len(joined)),
         trainer=settings.trainer,
@@ -305,6 +338,7 @@ def _fit_gradient(
         seed=settings.seed,
         checkpoint_folder=state_folder,
     )
+    merge_low_rank(encoder)
     return list(result.curves)
 
 

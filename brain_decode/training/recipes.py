@@ -65,7 +65,7 @@ class Recipe:
 
     @property
     def is_closed_form(self) -> bool:
-        """True when the encoder is fitted in closed form or frozen, so that no window is kept for early stopping."""
+        """True when encoder and head are fitted in closed form or frozen, so that no window is kept for stopping."""
         target = get_object(str(self.encoder["_target_"]))
         if self.pretrained_source is not None:
             return self.encoder.get("adaptation") == "linear_probe"
@@ -109,8 +109,7 @@ class Recipe:
         """
         settings = dict(self.head)
         if "_target_" not in settings:
-            task = target_spec.task
-            settings = group_option("head", task if encoder.learns_by_gradient else _CLOSED_FORM_HEADS[task])
+            settings = group_option("head", self._automatic_head(encoder, target_spec.task))
         head = instantiate({**settings, "_partial_": True, "_convert_": "all"})(encoder.embedding_dim, target_spec)
         if target_spec.task not in head.tasks:
             raise ConfigError(
@@ -118,6 +117,11 @@ class Recipe:
                 "Choose another head=."
             )
         return head
+
+    def _automatic_head(self, encoder: Encoder, task: Task) -> str:
+        if self.encoder.get("adaptation") == "frozen_probe":
+            return "two_layer" if task == "classification" else task
+        return task if encoder.learns_by_gradient else _CLOSED_FORM_HEADS[task]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,18 @@ import torch
 import yaml
 
 from brain_decode.cli.app import main
-from brain_decode.core.errors import ConfigError, LeakageError
+from brain_decode.core.errors import ConfigError, LeakageError, MissingExtra
 from brain_decode.datasets.leakage import refuse_pretraining_overlap
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.pretrained import pretrained_encoder, save_encoder
 from brain_decode.encoders.brainomni import BrainOmni
+from brain_decode.encoders.eegformer import EEGFormer
 from brain_decode.heads.classification import Classification
+from brain_decode.nn.low_rank import merge_low_rank
+from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec, TargetSpec
+from brain_decode.signals.windows import Windows
 from brain_decode.training.lightning_module import _Supervised
 
 TOKENIZER = {"window_samples": 64, "n_filters": 4, "ratios": [4, 2, 2], "dim": 16, "n_sources": 3, "n_heads": 2,
@@ -35,6 +40,12 @@ def save(folder: Path, fitted_on: tuple[str, ...] = ()) -> BrainOmni:
     encoder = BrainOmni(SPEC, tokenizer=dict(TOKENIZER), dim=16, n_heads=4, depth=3, dropout=0.0)
     save_encoder(encoder, folder, {"name": "small", "fitted_on": list(fitted_on), "licence": "CC0"})
     return encoder
+
+
+def noise() -> SignalBatch:
+    """Four windows of unit noise."""
+    data = np.random.default_rng(3).standard_normal((4, 4, 128)).astype(np.float32)
+    return SignalBatch.from_windows(Windows(data, 256.0, 0.0, SPEC.sensors))
 
 
 def test_a_linear_probe_leaves_the_encoder_alone_and_fine_tuning_all_but_the_tokenizer(tmp_path: Path):
@@ -166,3 +177,67 @@ def test_a_probe_on_recordings_of_pretraining_is_refused(
     capsys.readouterr()
     assert train("baselines=[]", f"out={tmp_path / 'refused'}") == 1
     assert name in capsys.readouterr().err and not (tmp_path / "refused").exists()
+
+
+def test_low_rank_adapters_start_without_effect_and_are_all_that_is_trained(tmp_path: Path):
+    saved = save(tmp_path / "weights").eval()
+    adapted = pretrained_encoder(SPEC, tmp_path / "weights", adaptation="lora", rank=2).eval()
+    trained = {name for name, weight in adapted.named_parameters() if weight.requires_grad}
+    assert all(".lora_A." in name or ".lora_B." in name for name in trained)
+    # Four layers of two attentions, and the feed-forward part's two, in each of three blocks; two matrices each.
+    assert len(trained) == 3 * (4 + 2) * 2
+    batch = noise()
+    assert torch.allclose(adapted(batch).pooled, saved(batch).pooled, atol=1e-6)
+
+
+def test_merged_adapters_give_the_same_embeddings_with_the_keys_of_the_plain_encoder(tmp_path: Path):
+    saved = save(tmp_path / "weights")
+    adapted = pretrained_encoder(SPEC, tmp_path / "weights", adaptation="lora", rank=2).eval()
+    with torch.no_grad():
+        for name, weight in adapted.named_parameters():
+            if ".lora_B." in name:
+                weight.normal_(0, 0.3)
+    batch = noise()
+    before = adapted(batch).pooled.detach()
+    assert not torch.allclose(before, saved.eval()(batch).pooled, atol=1e-3)
+    merge_low_rank(adapted)
+    assert adapted.state_dict().keys() == saved.state_dict().keys()
+    assert torch.allclose(adapted(batch).pooled, before, atol=1e-5)
+
+
+def test_lora_is_refused_where_an_encoder_names_no_layers_for_it(tmp_path: Path):
+    encoder = EEGFormer(SPEC, tokenizer={"dim": 16, "n_heads": 2, "n_layers": 1, "codebook_size": 8})
+    save_encoder(encoder, tmp_path / "weights", {"name": "small"})
+    with pytest.raises(ConfigError, match="eegformer.*no layers for LoRA.*fine_tune"):
+        pretrained_encoder(SPEC, tmp_path / "weights", adaptation="lora")
+    save(tmp_path / "omni")
+    with pytest.raises(ConfigError, match="rank from 1 up"):
+        pretrained_encoder(SPEC, tmp_path / "omni", adaptation="lora", rank=0)
+
+
+def test_lora_without_peft_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    save(tmp_path / "weights")
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(MissingExtra, match=r"brain_decode\[adapt\]"):
+        pretrained_encoder(SPEC, tmp_path / "weights", adaptation="lora")
+
+
+def test_lora_is_trained_and_saved_as_a_plain_encoder(train: Train, tmp_path: Path):
+    saved = save(tmp_path / "weights")
+    words = ("encoder.adaptation=lora", "optimizer.lr=1e-2", "trainer.max_epochs=2", "baselines=[]")
+    assert train(*words, f"out={tmp_path / 'run'}") == 0
+    tuned = BrainDecoder.from_pretrained(tmp_path / "run").encoder
+    assert tuned.state_dict().keys() == saved.state_dict().keys()
+    assert not torch.equal(tuned.blocks[0].widen.weight, saved.blocks[0].widen.weight)  # type: ignore[index, union-attr]
+    assert torch.equal(tuned.blocks[0].feed_norm.weight, saved.blocks[0].feed_norm.weight)  # type: ignore[index, union-attr]
+
+
+def test_a_frozen_probe_trains_a_two_layer_head_on_embeddings_computed_once(train: Train, tmp_path: Path):
+    saved = save(tmp_path / "weights")
+    words = ("encoder.adaptation=frozen_probe", "optimizer.lr=1e-2", "trainer.max_epochs=20", "baselines=[]")
+    assert train(*words, f"out={tmp_path / 'run'}") == 0
+    decoder = BrainDecoder.from_pretrained(tmp_path / "run")
+    assert decoder.head.hidden.out_features == 256  # type: ignore[union-attr]
+    own = saved.state_dict()
+    assert all(torch.equal(weight, own[name]) for name, weight in decoder.encoder.state_dict().items())
+    assert metrics_of(tmp_path / "run")["metrics"]["auc"]["value"] > 0.7
