@@ -40,7 +40,7 @@ ADAPTATIONS: dict[str, list[str]] = {
     "fine_tune": ["optimizer.lr=1e-4", "trainer.max_epochs=10"],
 }
 # A second, as the tokenizer's windows; the baseline keeps the filter that suits it.
-PROBE_WORDS = ["window.stop_s=0.9", "~baselines.shrinkage_lda", "baselines.tangent_space.preprocessing=erp_robust"]
+PROBE_WORDS = ["window.stop_s=0.9", "~baselines.shrinkage_lda", "+baselines.tangent_space.preprocessing=erp_robust"]
 
 
 def run(data: Path, runs: Path) -> None:
