@@ -58,6 +58,7 @@ class BrainOmni(Encoder):
     architecture = "brainomni"
     needs_one_montage = False
     pretrains_on: ClassVar[str] = "tokens"
+    tokenizer_architecture: ClassVar[str] = "braintokenizer"
     low_rank_layers = ("query_key_value", "out", "widen", "narrow")
 
     def __init__(

@@ -36,6 +36,7 @@ class EEGFormer(Encoder):
 
     architecture = "eegformer"
     pretrains_on: ClassVar[str] = "signal"
+    tokenizer_architecture: ClassVar[str] = "eegformer_vq"
 
     def __init__(
         self, signal_spec: SignalSpec, tokenizer: Mapping[str, Any] | None = None, pool: str = "channels"

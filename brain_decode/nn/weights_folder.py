@@ -89,12 +89,12 @@ def _write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
-def read_part(source: str | Path, *, kind: str) -> PretrainedPart:
+def read_part(source: str | Path, *, kind: str | None = None) -> PretrainedPart:
     """Read pretrained weights from a folder or a Hub id.
 
     Args:
         source: Folder with `config.json`, a run folder with `checkpoint/`, or `owner/name` on the Hub.
-        kind: "tokenizer" or "encoder".
+        kind: "tokenizer" or "encoder"; None takes either.
 
     Raises:
         ConfigError: Nothing there, or weights of another kind.
@@ -104,12 +104,13 @@ def read_part(source: str | Path, *, kind: str) -> PretrainedPart:
     config = _read_config(folder / "config.json")
     if config.get("format") != FORMAT:
         raise DataError(f"'{folder}' has format {config.get('format')}; this version reads format {FORMAT}.")
-    if config.get("kind") != kind:
-        raise ConfigError(f"'{folder}' holds: {config.get('kind', 'decoder')}; a pretrained {kind} is needed.")
+    found = str(config.get("kind", "decoder"))
+    if found not in (("tokenizer", "encoder") if kind is None else (kind,)):
+        raise ConfigError(f"'{folder}' holds: {found}; a pretrained {kind or 'tokenizer or encoder'} is needed.")
     try:
         architecture, settings = str(config["architecture"]), dict(config["settings"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"'{folder / 'config.json'}' does not describe a {kind}: {error}.") from error
+        raise DataError(f"'{folder / 'config.json'}' does not describe a {found}: {error}.") from error
     path = folder / "model.safetensors"
     try:
         tensors = load_file(str(path))
@@ -117,7 +118,7 @@ def read_part(source: str | Path, *, kind: str) -> PretrainedPart:
         raise DataError(f"'{folder}' lacks '{path.name}'; copy the whole folder.") from error
     except (SafetensorError, OSError) as error:
         raise DataError(f"'{path}' is damaged or no safetensors file: {error}. Copy it again.") from error
-    return PretrainedPart(kind, architecture, settings, tensors, dict(config.get("provenance") or {}))
+    return PretrainedPart(found, architecture, settings, tensors, dict(config.get("provenance") or {}))
 
 
 def _local_folder(source: str | Path) -> Path:

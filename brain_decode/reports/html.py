@@ -15,7 +15,7 @@ from markupsafe import Markup
 from brain_decode.core.errors import ConfigError, DataError, StorageError
 from brain_decode.core.files import write_atomically
 from brain_decode.evaluation.predictions import read_predictions
-from brain_decode.reports import score_figures, signal_figures
+from brain_decode.reports import code_figures, score_figures, signal_figures
 from brain_decode.reports.methods import method_sentences, protocol_name, quantity
 from brain_decode.reports.pretraining_page import pretraining_context, read_examples
 from brain_decode.reports.sentences import (
@@ -182,7 +182,18 @@ def _figures(metrics: Mapping[str, Any], data: Mapping[str, Any], name: str) -> 
         groups = [group for group in groups if name in (group.get("metrics") or {})]
         if len(groups) > 1:
             drawn[level] = score_figures.groups_figure(groups, name, label, chance)
-    return drawn | _score_figures(data, chance) | _signal_figures(data.get("evoked") or {})
+    signals, codes = _signal_figures(data.get("evoked") or {}), _code_figures(data.get("codes") or {})
+    return drawn | _score_figures(data, chance) | signals | codes
+
+
+def _code_figures(reading: Mapping[str, Any]) -> dict[str, str | None]:
+    if not reading:
+        return {}
+    return {
+        "code_markers": code_figures.markers_figure(reading),
+        "code_heat": code_figures.heat_figure(reading),
+        "code_waveforms": code_figures.waveforms_figure(reading),
+    }
 
 
 def _score_figures(data: Mapping[str, Any], chance: float | None) -> dict[str, str | None]:

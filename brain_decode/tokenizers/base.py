@@ -71,6 +71,7 @@ class Tokenizer(nn.Module, ABC):
 
     architecture: ClassVar[str]
     reconstructs: ClassVar[str] = "signal"  # or "amplitudes"
+    per_channel: ClassVar[bool] = False  # True where the space of a token is a channel
     rate_hz: float
     dim: int  # of a token's features
     n_levels: int  # codes per token

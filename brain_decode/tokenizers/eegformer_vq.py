@@ -47,6 +47,7 @@ class EEGFormerVQ(Tokenizer):
 
     architecture = "eegformer_vq"
     reconstructs = "amplitudes"
+    per_channel = True
     rate_hz = RATE_HZ
     n_levels = 1
     use: torch.Tensor

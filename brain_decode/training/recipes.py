@@ -24,6 +24,7 @@ __all__ = ["NESTED_SELECTION", "Plan", "Recipe", "plan_from_config"]
 
 NESTED_SELECTION = "nested_selection"
 _PRETRAINED = "brain_decode.decoder.pretrained.pretrained_encoder"
+_CODES = "brain_decode.decoder.frozen_codes.encoder_of_codes"
 _RANDOM = "random_initialisation"  # the control beside every pretrained encoder
 
 _CLOSED_FORM_HEADS = {"classification": "logistic_regression", "regression": "ridge", "retrieval": "ridge"}
@@ -68,16 +69,17 @@ class Recipe:
         """True when encoder and head are fitted in closed form or frozen, so that no window is kept for stopping."""
         target = get_object(str(self.encoder["_target_"]))
         if self.pretrained_source is not None:
-            return self.encoder.get("adaptation") == "linear_probe"
+            return self.encoder["_target_"] == _CODES or self.encoder.get("adaptation") == "linear_probe"
         return isinstance(target, type) and issubclass(target, ClosedFormEncoder)
 
     @property
     def pretrained_source(self) -> str | None:
         """Where a pretrained encoder comes from, or the one whose sizes a random one has; None for all others."""
-        if str(self.encoder.get("_target_", "")) != _PRETRAINED:
+        if str(self.encoder.get("_target_", "")) not in (_PRETRAINED, _CODES):
             return None
         if not self.encoder.get("source"):
-            raise ConfigError("encoder=pretrained needs its weights: encoder.source=runs/pretrain/RUN, or a Hub id.")
+            name = self.encoder.get("reading", "pretrained")
+            raise ConfigError(f"encoder={name} needs its weights: encoder.source=runs/pretrain/RUN, or a Hub id.")
         return str(self.encoder["source"])
 
     @property
@@ -212,6 +214,8 @@ def _same_recipe(first: Recipe, second: Recipe, task: Task) -> bool:
 
 
 def _recipe_name(encoder: Mapping[str, Any]) -> str:
+    if "reading" in encoder:
+        return str(encoder["reading"])
     target = str(encoder.get("_target_", ""))
     return target.split(".")[-2] if target.count(".") else target
 

@@ -51,6 +51,7 @@ class RunResult:
     oracle: Mapping[str, float] | None = None
     repairs: Sequence[Mapping[str, str]] = ()
     passport: Mapping[str, Any] | None = None
+    codes: Mapping[str, Any] | None = None
 
 
 def score(predictions: pd.DataFrame, run: RunResult) -> dict[str, Any]:
@@ -144,6 +145,7 @@ def _report_data(run: RunResult) -> dict[str, Any]:
         "repairs": list(run.repairs),
         "oracle": run.oracle,
         "passport": run.passport,
+        "codes": run.codes,
         "groups": group_evidence(own, run.task, run.classes, seed=run.seed),
     }
     if run.task == "classification":

@@ -24,6 +24,7 @@ from brain_decode.training.describing import describe_windows
 from brain_decode.training.fitting import FitSettings, FittedDecoder
 from brain_decode.training.loading import LoadedRun, load_run
 from brain_decode.training.predicting import gallery_kind
+from brain_decode.training.reading_codes import describe_codes
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
 from brain_decode.training.recording_passports import passport_evidence, passports_against_first, repairs
@@ -87,6 +88,9 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
         oracle=_oracle(planned),
         passport=_passport(planned),
         repairs=repairs(planned.loaded.trials, planned.plan.recipes[0].build_preprocessing()),
+        codes=describe_codes(
+            final.decoder, planned.loaded.trials, _fitted_rows(planned, planned.loaded.trials), int(config.seed)
+        ),
     )
     require_still_there(folder)
     metrics = write_results(run, config, folder)
@@ -111,7 +115,7 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
 def _seen_in_pretraining(plan: Plan) -> list[str]:
     """Return the content hashes of the recordings that pretrained parts of a plan were trained on."""
     sources = {recipe.pretrained_source for recipe in plan.recipes} - {None}
-    parts = [read_part(str(source), kind="encoder") for source in sources]
+    parts = [read_part(str(source)) for source in sources]
     return sorted({content for part in parts for content in part.provenance.get("fitted_on", ())})
 
 
@@ -179,6 +183,15 @@ def _evoked(planned: _Planned, own: pd.DataFrame) -> dict[str, Any] | None:
     return describe_windows(trials, preprocessing, rows, trials.classes, note=note)
 
 
+def _fitted_rows(planned: _Planned, trials: Trials) -> np.ndarray:
+    """Return the rows of the window table that the saved decoder was fitted on."""
+    if isinstance(planned.protocol.split, ScoreOnly):
+        return np.zeros(0, dtype=int)
+    if isinstance(planned.protocol.split, OfficialSplit):
+        return np.flatnonzero(trials.table["partition"] != "test")
+    return np.arange(len(trials.table))
+
+
 def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> dict[str, Any]:
     trials, hashes = planned.loaded.trials, planned.protocol.hashes
     data = {
@@ -204,11 +217,7 @@ def _provenance(
     selected: str,
 ) -> dict[str, Any]:
     trials = planned.loaded.trials
-    used = trials.table
-    if isinstance(planned.protocol.split, OfficialSplit):
-        used = used[used["partition"] != "test"]
-    if isinstance(planned.protocol.split, ScoreOnly):
-        used = used.iloc[:0]
+    used = trials.table.iloc[_fitted_rows(planned, trials)]
     own = {planned.protocol.hashes[index] for index in used["recording"].unique()}
     seen = sorted(own | set(_seen_in_pretraining(planned.plan)))
     names = [str(summary["name"]) for summary in planned.loaded.datasets]

@@ -12,10 +12,12 @@ import torch
 import yaml
 
 from brain_decode.decoder.architectures import resolve_encoder
+from brain_decode.decoder.pretrained import save_tokenizer
 from brain_decode.encoders.base import ClosedFormEncoder, Encoder
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec
+from brain_decode.tokenizers.eegformer_vq import EEGFormerVQ
 from brain_decode.training.recipes import Recipe
 
 CONFIGS = Path(__file__).resolve().parents[2] / "conf" / "encoder"
@@ -30,6 +32,7 @@ NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem not in 
 N_WINDOWS, N_CHANNELS, N_TIMES, RATE_HZ = 24, 6, 300, 256.0
 PLACES = np.random.default_rng(1).normal(0.0, 0.05, (N_CHANNELS, 12))
 SENSORS = Sensors(("Fz", "C3", "Cz", "C4", "Pz", "Oz"), ("eeg",) * N_CHANNELS, PLACES)
+FOLDERS: dict[str, Path] = {}
 SPEC = SignalSpec(SENSORS, N_TIMES, RATE_HZ, -0.5)
 
 
@@ -39,8 +42,17 @@ def batch() -> SignalBatch:
     return SignalBatch.from_array(signal, SENSORS, RATE_HZ, start_s=-0.5)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Save the tokenizer whose codes some encoders read."""
+    torch.manual_seed(0)
+    small = EEGFormerVQ(patch_samples=30, max_patches=10, dim=16, n_heads=2, n_layers=1, codebook_size=8)
+    FOLDERS["tokenizer"] = save_tokenizer(small, tmp_path_factory.mktemp("weights") / "tokenizer", {"name": "small"})
+
+
 def settings(name: str) -> dict:
-    return yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    own = yaml.safe_load((CONFIGS / f"{name}.yaml").read_text())
+    return {**own, "source": str(FOLDERS["tokenizer"])} if "source" in own else own
 
 
 def encoder_of(name: str) -> Encoder:

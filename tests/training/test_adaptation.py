@@ -18,7 +18,7 @@ from brain_decode.cli.app import main
 from brain_decode.core.errors import ConfigError, LeakageError, MissingExtra
 from brain_decode.datasets.leakage import refuse_pretraining_overlap
 from brain_decode.decoder.brain_decoder import BrainDecoder
-from brain_decode.decoder.pretrained import pretrained_encoder, save_encoder
+from brain_decode.decoder.pretrained import pretrained_encoder, save_encoder, save_tokenizer
 from brain_decode.encoders.brainomni import BrainOmni
 from brain_decode.encoders.eegformer import EEGFormer
 from brain_decode.heads.classification import Classification
@@ -27,6 +27,7 @@ from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec, TargetSpec
 from brain_decode.signals.windows import Windows
+from brain_decode.tokenizers.eegformer_vq import EEGFormerVQ
 from brain_decode.training.lightning_module import _Supervised
 
 TOKENIZER = {"window_samples": 64, "n_filters": 4, "ratios": [4, 2, 2], "dim": 16, "n_sources": 3, "n_heads": 2,
@@ -241,3 +242,19 @@ def test_a_frozen_probe_trains_a_two_layer_head_on_embeddings_computed_once(trai
     own = saved.state_dict()
     assert all(torch.equal(weight, own[name]) for name, weight in decoder.encoder.state_dict().items())
     assert metrics_of(tmp_path / "run")["metrics"]["auc"]["value"] > 0.7
+
+
+def test_a_reading_of_codes_is_scored_and_its_words_are_in_the_report(train: Train, tmp_path: Path):
+    torch.manual_seed(0)
+    tokenizer = EEGFormerVQ(patch_samples=32, max_patches=4, dim=16, n_heads=2, n_layers=1, codebook_size=16)
+    save_tokenizer(tokenizer, tmp_path / "weights", {"name": "small"})
+    words = ("encoder=code_ngrams", "head=naive_bayes", "baselines=[]", f"out={tmp_path / 'run'}")
+    assert train(*words) == 0
+    metrics = metrics_of(tmp_path / "run")
+    assert metrics["decoder"] == "code_ngrams" and set(metrics["baselines"]) == {"random_initialisation"}
+    assert metrics["metrics"]["auc"]["value"] > 0.7
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "Which codes mark which class" in page and page.count("Words that mark each class") == 1
+    decoder = BrainDecoder.from_pretrained(tmp_path / "run")
+    raw = mne.io.read_raw_fif(tmp_path / "data" / "run0_raw.fif", verbose="error")
+    assert np.mean(decoder.predict(raw) == np.array(list(raw.annotations.description))) > 0.7
