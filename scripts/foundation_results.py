@@ -1,6 +1,7 @@
-"""Pretrain on recordings without probes, then probe: `python scripts/foundation_results.py DATA RUNS`, as Markdown.
+"""Pretrain on recordings without probes, then probe, and write the section of docs/results.md.
 
-DATA holds the real recordings; the simulated study is made in RUNS. About half an hour on two cores.
+`python scripts/foundation_results.py DATA RUNS`: DATA holds the real recordings; the simulated study is made in RUNS,
+what is there already is not run again. About three quarters of an hour on two cores.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from brain_decode.cli.app import main as brain_decode
+from brain_decode.core.files import write_atomically
 
 POOL = ("eeg_muse_cueing_pretrain", "eeg_muse_ssvep")
 PROBES = ("eeg_muse_n170", "eeg_muse_p300_catsdogs", "eeg_muse_leftright_vep")
@@ -32,15 +34,26 @@ STAGES: dict[str, list[str]] = {
         "trainer.max_epochs=40",
         "trainer.patience=40",
     ],
+    "eegformer": [
+        "encoder=eegformer",
+        "+encoder.tokenizer={n_layers: 2, n_decoder_layers: 1, codebook_size: 64, patch_samples: 32, max_patches: 80}",
+        "trainer.max_epochs=6",
+    ],
 }
+BRAINOMNI = ["encoder=pretrained", "encoder.source=RUNS/encoder"]
+EEGFORMER = ["encoder=pretrained", "encoder.source=RUNS/eegformer"]
 ADAPTATIONS: dict[str, list[str]] = {
-    "linear_probe": [],
-    "frozen_probe": ["optimizer.lr=1e-3", "trainer.max_epochs=30"],
-    "lora": ["optimizer.lr=1e-3", "trainer.max_epochs=10"],
-    "fine_tune": ["optimizer.lr=1e-4", "trainer.max_epochs=10"],
+    "linear_probe": [*BRAINOMNI, "encoder.adaptation=linear_probe"],
+    "frozen_probe": [*BRAINOMNI, "encoder.adaptation=frozen_probe", "optimizer.lr=1e-3", "trainer.max_epochs=30"],
+    "lora": [*BRAINOMNI, "encoder.adaptation=lora", "optimizer.lr=1e-3", "trainer.max_epochs=10"],
+    "fine_tune": [*BRAINOMNI, "encoder.adaptation=fine_tune", "optimizer.lr=1e-4", "trainer.max_epochs=10"],
+    "eegformer_linear_probe": [*EEGFORMER, "encoder.adaptation=linear_probe"],
+    "eegformer_code_ngrams": ["encoder=code_ngrams", "head=naive_bayes", "encoder.source=RUNS/eegformer"],
 }
 # A second, as the tokenizer's windows; the baseline keeps the filter that suits it.
 PROBE_WORDS = ["window.stop_s=0.9", "~baselines.shrinkage_lda", "+baselines.tangent_space.preprocessing=erp_robust"]
+HEADING = "## Foundation models\n"
+NOTES = """NOTES"""
 
 
 def run(data: Path, runs: Path) -> None:
@@ -52,13 +65,17 @@ def run(data: Path, runs: Path) -> None:
             (runs / "data" / name).symlink_to((data / name).resolve())
     for stage, words in STAGES.items():
         given = [f"checkpoint={runs / 'tokenizer'}"] if stage == "encoder" else []
-        pool = [*DATA_WORDS, f"paths.data={runs / 'data'}", *places]
-        _run_once("pretrain", [*pool, *words, *given], runs / stage)
-    source = ["encoder=pretrained", f"encoder.source={runs / 'encoder'}", "preprocessing=brainomni"]
+        pool = [f"datasets={POOL[0]}"] if stage == "eegformer" else DATA_WORDS
+        _run_once("pretrain", [*pool, f"paths.data={runs / 'data'}", *places, *words, *given], runs / stage)
     for name in PROBES:
         for adaptation, words in ADAPTATIONS.items():
-            chosen = [f"experiment={name}", f"paths.data={data}", *places, *source, f"encoder.adaptation={adaptation}"]
-            _run_once("train", [*chosen, *words, *PROBE_WORDS], runs / f"{name}_{adaptation}")
+            chosen = [f"experiment={name}", f"paths.data={data}", *places, "preprocessing=brainomni"]
+            _run_once("train", [*chosen, *_filled(words, runs), *PROBE_WORDS], runs / f"{name}_{adaptation}")
+
+
+def _filled(words: Sequence[str], runs: Path) -> list[str]:
+    """Return words with the run folders in them."""
+    return [word.replace("RUNS", str(runs)) for word in words]
 
 
 def _run_once(command: str, words: Sequence[str], folder: Path) -> None:
@@ -89,6 +106,13 @@ def section(runs: Path) -> str:
     return "\n".join(lines)
 
 
+def write_section(runs: Path) -> None:
+    """Put the section at the end of docs/results.md, in the place of an older one."""
+    path = Path("docs/results.md")
+    before = path.read_text(encoding="utf-8").partition(HEADING)[0]
+    write_atomically(path, before.rstrip() + "\n\n" + HEADING + NOTES + section(runs) + "\n")
+
+
 def _metrics(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
@@ -101,4 +125,4 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     run(Path(sys.argv[1]), Path(sys.argv[2]))
-    print(section(Path(sys.argv[2])))
+    write_section(Path(sys.argv[2]))
