@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 
-from brain_decode.decoder.pretrained import load_tokenizer
 from brain_decode.evaluation.pretraining_scores import correlations
 from brain_decode.preprocessing.sensor_type_scale import SensorTypeScale
 from brain_decode.signals.batch import SignalBatch
@@ -58,7 +57,7 @@ def main(words: Sequence[str]) -> int:
     data_folder, run = words
     config = OmegaConf.load(Path(run) / "config.yaml")
     config.paths.data = data_folder
-    data, tokenizer = load_pretraining_windows(config), load_tokenizer(run)
+    data, tokenizer = load_pretraining_windows(config), Tokenizer.from_pretrained(run)
     hidden = np.zeros(len(data.store.entries[0].sensors), dtype=bool)
     hidden[np.random.default_rng(SEED).permutation(len(hidden))[: int(HIDDEN_SHARE * len(hidden))]] = True
     length = tokenizer.window_samples

@@ -1,4 +1,4 @@
-"""Pretrained tokenizers and encoders: saved, and loaded from a folder or a Hub id."""
+"""Pretrained tokenizers and encoders: saved with a card, and adapted to labels."""
 
 from __future__ import annotations
 
@@ -8,24 +8,20 @@ from typing import Any
 
 from torch import nn
 
-from brain_decode.core.errors import ConfigError, DataError, unknown_option
-from brain_decode.decoder.architectures import resolve_encoder, resolve_tokenizer
+from brain_decode.core.errors import ConfigError, unknown_option
+from brain_decode.decoder.architectures import resolve_encoder
 from brain_decode.decoder.part_card import part_card
 from brain_decode.encoders.base import Encoder
 from brain_decode.nn.low_rank import add_low_rank
-from brain_decode.nn.weights_folder import PretrainedPart, load_weights, read_part, write_part
+from brain_decode.nn.weights_folder import PretrainedPart, read_part, write_part
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.tokenizers.base import Tokenizer
 
 __all__ = [
     "ADAPTATIONS",
-    "encoder_of",
-    "load_encoder",
-    "load_tokenizer",
     "pretrained_encoder",
     "save_encoder",
     "save_tokenizer",
-    "tokenizer_of",
 ]
 
 ADAPTATIONS = ("linear_probe", "frozen_probe", "lora", "fine_tune")
@@ -68,7 +64,7 @@ def pretrained_encoder(
         )
     part = read_part(source, kind="encoder")
     if weights == "pretrained":
-        encoder = encoder_of(part, signal_spec)
+        encoder = Encoder.from_part(part, signal_spec)
     else:
         encoder = resolve_encoder(part.architecture)(signal_spec, **part.settings)
     if adaptation == "fine_tune":
@@ -90,53 +86,6 @@ def _adapted_layers(encoder: Encoder) -> list[str]:
     named = ((name, layer) for name, layer in encoder.named_modules() if isinstance(layer, nn.Linear))
     wanted = ((name, layer) for name, layer in named if name.rpartition(".")[2] in encoder.low_rank_layers)
     return [name for name, layer in wanted if id(layer.weight) in trained]
-
-
-def load_tokenizer(source: str | Path) -> Tokenizer:
-    """Return a pretrained tokenizer, ready for evaluation.
-
-    Args:
-        source: Folder, run folder, or Hub id.
-
-    Raises:
-        ConfigError: Nothing there, or not a tokenizer.
-        DataError: Damaged files, or weights that do not fit.
-    """
-    return tokenizer_of(read_part(source, kind="tokenizer"))
-
-
-def tokenizer_of(part: PretrainedPart) -> Tokenizer:
-    """Return the tokenizer that a pretrained part holds."""
-    try:
-        tokenizer = resolve_tokenizer(part.architecture)(**part.settings)
-    except TypeError as error:
-        raise DataError(f"The settings of the saved {part.architecture} are not its own: {error}.") from error
-    load_weights(tokenizer, part.tensors, what=part.architecture)
-    return tokenizer.eval()
-
-
-def load_encoder(source: str | Path, signal_spec: SignalSpec) -> Encoder:
-    """Return a pretrained encoder, ready for evaluation.
-
-    Args:
-        source: Folder, run folder, or Hub id.
-        signal_spec: Of the windows it is to embed.
-
-    Raises:
-        ConfigError: Nothing there, or not an encoder.
-        DataError: Damaged files, or weights that do not fit.
-    """
-    return encoder_of(read_part(source, kind="encoder"), signal_spec)
-
-
-def encoder_of(part: PretrainedPart, signal_spec: SignalSpec) -> Encoder:
-    """Return the encoder that a pretrained part holds."""
-    try:
-        encoder = resolve_encoder(part.architecture)(signal_spec, **part.settings)
-    except TypeError as error:
-        raise DataError(f"The settings of the saved {part.architecture} are not its own: {error}.") from error
-    load_weights(encoder, part.tensors, what=part.architecture)
-    return encoder.eval()
 
 
 def save_tokenizer(tokenizer: Tokenizer, folder: Path, provenance: Mapping[str, Any]) -> Path:

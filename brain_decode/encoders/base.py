@@ -5,15 +5,18 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import nn
 
 from brain_decode.core.errors import SpecMismatch
+from brain_decode.nn.architectures import resolve_architecture
 from brain_decode.nn.closed_form import FittedBuffers
 from brain_decode.nn.recorded_config import record_config
+from brain_decode.nn.weights_folder import PretrainedPart, build_pretrained, read_part
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.spec import SignalSpec
 
@@ -66,6 +69,26 @@ class Encoder(nn.Module, ABC):
         if not isinstance(getattr(cls, "architecture", None), str):
             raise TypeError(f"{cls.__name__} is an encoder and must define `architecture`.")
         record_config(cls)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, signal_spec: SignalSpec) -> Self:
+        """Return a pretrained encoder, ready for evaluation.
+
+        Args:
+            source: Folder, run folder, or Hub id.
+            signal_spec: Of the windows it is to embed.
+
+        Raises:
+            ConfigError: Nothing there, or not an encoder of this class.
+            DataError: Damaged files, or weights that do not fit.
+        """
+        return cls.from_part(read_part(source, kind="encoder"), signal_spec)
+
+    @classmethod
+    def from_part(cls, part: PretrainedPart, signal_spec: SignalSpec) -> Self:
+        """Return the encoder that a pretrained part holds; errors as in `from_pretrained`."""
+        found = resolve_architecture("encoder", "encoders", part.architecture, Encoder)
+        return build_pretrained(cls, found, part, signal_spec)
 
     @property
     def learns_by_gradient(self) -> bool:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -16,7 +16,9 @@ from torch import nn
 from brain_decode.core.errors import ConfigError, DataError, StorageError
 from brain_decode.core.files import make_folder, place_beside, storage_error
 
-__all__ = ["PretrainedPart", "load_weights", "read_part", "write_part"]
+__all__ = ["PretrainedPart", "build_pretrained", "load_weights", "read_part", "write_part"]
+
+Model = TypeVar("Model", bound=nn.Module)
 
 FORMAT = 1
 _FILES = ("config.json", "model.safetensors", "README.md", "receipt.json")
@@ -146,6 +148,31 @@ def _read_config(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise DataError(f"'{path}' must hold a JSON object, it holds a {type(content).__name__}.")
     return content
+
+
+def build_pretrained(wanted: type[Model], found: type, part: PretrainedPart, *arguments: Any) -> Model:
+    """Return a model with the settings and weights of a part, in evaluation mode.
+
+    Args:
+        wanted: Class that was asked for; `found` is it or derives from it.
+        found: Class that the part names.
+        part: Settings and weights.
+        arguments: Positional arguments before the settings.
+
+    Raises:
+        ConfigError: Another model than the one that was asked for.
+        DataError: Settings or weights that do not fit.
+    """
+    if not issubclass(found, wanted):
+        raise ConfigError(
+            f"These weights are of {found.__name__}, not of {wanted.__name__}. Load them with {found.__name__}."
+        )
+    try:
+        model = found(*arguments, **part.settings)
+    except TypeError as error:
+        raise DataError(f"The settings of the saved {part.architecture} are not its own: {error}.") from error
+    load_weights(model, part.tensors, what=part.architecture)
+    return model.eval()
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, what: str) -> None:

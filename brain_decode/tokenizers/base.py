@@ -5,13 +5,16 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import nn
 
 from brain_decode.core.errors import SpecMismatch
+from brain_decode.nn.architectures import resolve_architecture
 from brain_decode.nn.recorded_config import record_config
+from brain_decode.nn.weights_folder import PretrainedPart, build_pretrained, read_part
 from brain_decode.signals.batch import SignalBatch
 
 __all__ = ["Reconstruction", "Tokenizer", "Tokens"]
@@ -85,6 +88,25 @@ class Tokenizer(nn.Module, ABC):
         if not isinstance(getattr(cls, "architecture", None), str):
             raise TypeError(f"{cls.__name__} is a tokenizer and must define `architecture`.")
         record_config(cls)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path) -> Self:
+        """Return a pretrained tokenizer, ready for evaluation.
+
+        Args:
+            source: Folder, run folder, or Hub id.
+
+        Raises:
+            ConfigError: Nothing there, or not a tokenizer of this class.
+            DataError: Damaged files, or weights that do not fit.
+        """
+        return cls.from_part(read_part(source, kind="tokenizer"))
+
+    @classmethod
+    def from_part(cls, part: PretrainedPart) -> Self:
+        """Return the tokenizer that a pretrained part holds; errors as in `from_pretrained`."""
+        found = resolve_architecture("tokenizer", "tokenizers", part.architecture, Tokenizer)
+        return build_pretrained(cls, found, part)
 
     @abstractmethod
     def tokenize(self, batch: SignalBatch) -> Tokens:

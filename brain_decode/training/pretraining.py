@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError
 from brain_decode.core.files import write_atomically
-from brain_decode.decoder.pretrained import save_encoder, save_tokenizer, tokenizer_of
+from brain_decode.decoder.pretrained import save_encoder, save_tokenizer
 from brain_decode.encoders.base import Encoder
 from brain_decode.nn.weights_folder import PretrainedPart, read_part
 from brain_decode.signals.spec import SignalSpec
@@ -160,7 +160,7 @@ def _stage(config: DictConfig, data: PretrainingWindows, part: PretrainedPart | 
                 f"encoder={encoder.architecture} learns from the tokens of a pretrained tokenizer. Give its folder: "
                 "checkpoint=runs/pretrain/RUN."
             )
-        encoder.tokenizer.load_state_dict(tokenizer_of(part).state_dict())
+        encoder.tokenizer.load_state_dict(Tokenizer.from_part(part).state_dict())
     if hasattr(encoder, "set_pretraining"):
         encoder.set_pretraining(True)
     return _Stage("encoder", encoder, part)

@@ -14,11 +14,14 @@ import torch
 from brain_decode.cli.app import main
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.decoder.conversion import convert, rotary_kind
-from brain_decode.decoder.pretrained import load_encoder, load_tokenizer
+from brain_decode.decoder.pretrained import save_encoder
+from brain_decode.encoders.base import Encoder
 from brain_decode.encoders.brainomni import BrainOmni
 from brain_decode.encoders.brainomni import from_official as encoder_from_official
+from brain_decode.encoders.eegformer import EEGFormer
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec
+from brain_decode.tokenizers.base import Tokenizer
 from brain_decode.tokenizers.braintokenizer import BrainTokenizer
 
 SMALL = {"window_length": 64, "n_filters": 4, "ratios": [4, 2, 2], "kernel_size": 5, "last_kernel_size": 5, "n_dim": 16,
@@ -136,7 +139,7 @@ def test_an_encoder_is_converted_whole_and_says_which_rotary_table_its_file_held
     assert (
         part.provenance["sha256"] in card and "not a known release" in card and str(part.provenance["rotary"]) in card
     )
-    encoder = load_encoder(tmp_path / "out", SPEC)
+    encoder = Encoder.from_pretrained(tmp_path / "out", SPEC)
     assert isinstance(encoder, BrainOmni) and encoder.official and encoder.overlap == 0.25
     own = encoder.state_dict()
     for name, tensor in encoder_from_official(state).items():
@@ -156,7 +159,7 @@ def test_a_tokenizer_is_converted_from_its_own_file_and_from_that_of_an_encoder(
     inside = write(tmp_path / "inside", "BrainOmni.pt", state, SMALL)
     convert("braintokenizer", tmp_path / "alone", tmp_path / "one")
     convert("braintokenizer", inside, tmp_path / "two")
-    first, second = load_tokenizer(tmp_path / "one"), load_tokenizer(tmp_path / "two")
+    first, second = Tokenizer.from_pretrained(tmp_path / "one"), Tokenizer.from_pretrained(tmp_path / "two")
     assert isinstance(first, BrainTokenizer)
     assert all(
         torch.equal(a, b) for a, b in zip(first.state_dict().values(), second.state_dict().values(), strict=True)
@@ -169,7 +172,7 @@ def test_files_of_the_released_sizes_are_converted(tmp_path: Path, lm_dim: int, 
     sizes = {**RELEASED, "lm_dim": lm_dim, "lm_head": lm_head}
     write(tmp_path / "theirs", "BrainOmni.pt", omni_state(sizes), sizes)
     convert("brainomni", tmp_path / "theirs", tmp_path / "out")
-    encoder = load_encoder(tmp_path / "out", SPEC)
+    encoder = Encoder.from_pretrained(tmp_path / "out", SPEC)
     assert sum(parameter.numel() for parameter in encoder.parameters()) == n_values
 
 
@@ -242,7 +245,7 @@ def test_the_command_writes_a_checkpoint_that_loads_and_refuses_a_second_run(
     words = ["convert", "model=brainomni", f"source={path}", f"out={tmp_path / 'out'}"]
     assert main(words) == 0
     assert "rotary table in the file: cosine_only" in capsys.readouterr().out
-    assert isinstance(load_encoder(tmp_path / "out", SPEC), BrainOmni)
+    assert isinstance(Encoder.from_pretrained(tmp_path / "out", SPEC), BrainOmni)
     assert main(words) == 1
     assert "holds a finished run" in capsys.readouterr().err
 
@@ -256,9 +259,17 @@ def test_weights_load_from_a_hub_id_and_say_when_there_are_none(tmp_path: Path, 
         return str(tmp_path / "hub")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    assert isinstance(load_encoder("lab/brainomni", SPEC), BrainOmni)
+    assert isinstance(Encoder.from_pretrained("lab/brainomni", SPEC), BrainOmni)
     assert asked == ["lab/brainomni"]
     with pytest.raises(ConfigError, match="holds: encoder; a pretrained tokenizer"):
-        load_tokenizer(tmp_path / "hub")
+        Tokenizer.from_pretrained(tmp_path / "hub")
     with pytest.raises(ConfigError, match="has no config.json"):
-        load_encoder("./nowhere", SPEC)
+        Encoder.from_pretrained("./nowhere", SPEC)
+
+
+def test_weights_of_another_model_are_refused_by_name(tmp_path: Path):
+    encoder = EEGFormer(SPEC, tokenizer={"dim": 16, "n_heads": 2, "n_layers": 1, "codebook_size": 8})
+    save_encoder(encoder, tmp_path / "eegformer", {"name": "small"})
+    assert isinstance(EEGFormer.from_pretrained(tmp_path / "eegformer", SPEC), EEGFormer)
+    with pytest.raises(ConfigError, match="of EEGFormer, not of BrainOmni"):
+        BrainOmni.from_pretrained(tmp_path / "eegformer", SPEC)

@@ -15,11 +15,12 @@ import yaml
 from brain_decode.cli.app import main
 from brain_decode.core.errors import ConfigError
 from brain_decode.decoder.brain_decoder import BrainDecoder
-from brain_decode.decoder.pretrained import load_encoder, load_tokenizer
+from brain_decode.encoders.base import Encoder
 from brain_decode.encoders.brainomni import BrainOmni
 from brain_decode.nn.weights_folder import read_part
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec
+from brain_decode.tokenizers.base import Tokenizer
 from brain_decode.tokenizers.braintokenizer import BrainTokenizer
 
 RATE_HZ, SECONDS = 256.0, 12
@@ -97,9 +98,9 @@ def test_tokenizer_then_encoder_are_trained_scored_and_saved(pretrain: Pretrain,
     first, second = tmp_path / "first", tmp_path / "second"
     assert pretrain(*TOKENIZER, f"out={first}") == 0
     assert pretrain(*ENCODER, f"checkpoint={first}", f"out={second}") == 0
-    tokenizer = load_tokenizer(first)
+    tokenizer = Tokenizer.from_pretrained(first)
     spec = SignalSpec(Sensors(("a", "b"), ("eeg", "eeg")), 512, RATE_HZ)
-    encoder = load_encoder(second, spec)
+    encoder = Encoder.from_pretrained(second, spec)
     assert isinstance(tokenizer, BrainTokenizer) and isinstance(encoder, BrainOmni)
     frozen, own = encoder.tokenizer.state_dict(), tokenizer.state_dict()
     assert all(np.array_equal(frozen[name], own[name]) for name in own)
@@ -143,7 +144,7 @@ def test_the_same_seed_gives_the_same_weights(pretrain: Pretrain, tmp_path: Path
 def test_two_processes_pretrain_together(pretrain: Pretrain, tmp_path: Path) -> None:
     folder, together = tmp_path / "run", ("trainer=ddp_cpu", "trainer.max_epochs=2", "trainer.batch_size=4")
     assert pretrain(*TOKENIZER, *together, f"out={folder}") == 0
-    assert isinstance(load_tokenizer(folder), BrainTokenizer)
+    assert isinstance(Tokenizer.from_pretrained(folder), BrainTokenizer)
     assert pretrain(*ENCODER, *together, f"checkpoint={folder}", f"out={tmp_path / 'encoder'}") == 0
 
 
