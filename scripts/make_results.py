@@ -47,6 +47,7 @@ What to keep in mind:
 - The classifiers weigh classes equally, which costs plain accuracy where targets are rare (`p300`).
 
 """
+FOUNDATION = "## Foundation models\n"  # from here on scripts/foundation_results.py writes
 
 
 def make_results(data: Path, runs: Path) -> int:
@@ -61,7 +62,9 @@ def make_results(data: Path, runs: Path) -> int:
         if main(["train", *words]):
             return 1
     table = results_table([runs / name for name in FLOORS], FLOORS)
-    write_atomically(Path("docs/results.md"), HEADER + table + "\n")
+    path = Path("docs/results.md")
+    _, heading, kept = path.read_text(encoding="utf-8").partition(FOUNDATION)
+    write_atomically(path, HEADER + table + "\n" + (f"\n{heading}{kept}" if heading else ""))
     return 0
 
 
