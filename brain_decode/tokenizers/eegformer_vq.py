@@ -17,6 +17,7 @@ __all__ = ["EEGFormerVQ"]
 RATE_HZ = 256.0
 _RENEWED_AFTER = 0.01  # moving share of even use below which a codeword is renewed
 _DECAY = 0.99
+_SMALLEST_SCALE = 1e-2  # far below unit scale every patch falls on the same code
 
 
 class EEGFormerVQ(Tokenizer):
@@ -154,6 +155,12 @@ class EEGFormerVQ(Tokenizer):
                 f"have {batch.signal.shape[-1]} samples. Change window= or max_patches."
             )
         signal = batch.signal.to(self.positions.dtype)[..., : n_patches * self.patch_samples]
+        scale = float(signal.detach().float().std(correction=0))
+        if 0 < scale < _SMALLEST_SCALE:
+            raise SpecMismatch(
+                f"EEGFormerVQ reads amplitudes of windows of about unit scale; these have a standard deviation of "
+                f"{scale:.2g}. Add a step that scales them: preprocessing=brainomni has one."
+            )
         amplitude = torch.fft.rfft(signal.unflatten(-1, (n_patches, -1)), norm="ortho").abs()
         whole = batch.time_mask.sum(1) // self.patch_samples
         along = torch.arange(n_patches, device=whole.device)[None] < whole[:, None]

@@ -25,6 +25,15 @@ def tokenizer(**changes: object) -> EEGFormerVQ:
     return EEGFormerVQ(**{**SMALL, **changes})
 
 
+def test_windows_in_volts_are_refused_before_all_fall_on_one_code():
+    in_volts = recording(3, 64)
+    with pytest.raises(
+        SpecMismatch, match="unit scale; these have a standard deviation of 1e-05.*preprocessing=brainomni"
+    ):
+        tokenizer().tokenize(replace(in_volts, signal=1e-5 * in_volts.signal / in_volts.signal.std(correction=0)))
+    assert torch.isfinite(tokenizer().tokenize(replace(in_volts, signal=0 * in_volts.signal)).features).all()
+
+
 def recording(n_channels: int, n_times: int, seed: int = 0) -> SignalBatch:
     sensors = Sensors(tuple("abcdefgh"[:n_channels]), ("eeg",) * n_channels)
     signal = np.random.default_rng(seed).standard_normal((1, n_channels, n_times))
