@@ -15,8 +15,8 @@ from brain_decode.tokenizers.base import Reconstruction, Tokenizer, Tokens
 __all__ = ["EEGFormerVQ"]
 
 RATE_HZ = 256.0
-_RENEWED_AFTER = 0.01  # moving share of even use below which a codeword is renewed
-_DECAY = 0.99
+_RENEWED_AFTER = 0.05  # moving share of even use below which a codeword is renewed
+_DECAY = 0.95
 _SMALLEST_SCALE = 1e-2  # far below unit scale every patch falls on the same code
 
 
@@ -80,7 +80,7 @@ class EEGFormerVQ(Tokenizer):
         self.encoder = _transformer(dim, n_heads, n_layers, dropout)
         self.codebook = nn.Embedding(codebook_size, dim)
         nn.init.uniform_(self.codebook.weight, -1 / math.sqrt(dim), 1 / math.sqrt(dim))
-        self.register_buffer("use", torch.full((codebook_size,), 1 / codebook_size))
+        self.register_buffer("use", torch.zeros(codebook_size))  # so that the first batch fills the codebook
         self.decoder = _transformer(dim, n_heads, n_decoder_layers, dropout)
         self.spectrum = nn.Linear(dim, n_bins)
 
@@ -104,7 +104,7 @@ class EEGFormerVQ(Tokenizer):
             codes = self._nearest(hidden)
         finally:
             self.train(was_training)
-        features = functional.embedding(codes, self.codebook.weight) * mask[..., None]
+        features = functional.embedding(codes, self._codewords()) * mask[..., None]
         return Tokens(features, (codes * mask)[..., None], mask)
 
     @torch.no_grad()
@@ -128,15 +128,15 @@ class EEGFormerVQ(Tokenizer):
         """Return the squared error of the amplitudes plus the terms of the codebook, and its parts."""
         spectra, mask = self._spectra(batch)
         hidden = self._encoded(spectra, mask)
+        if self.training:
+            self._renew(self._nearest(hidden)[mask], hidden[mask].detach())
         codes = self._nearest(hidden)
-        quantized = functional.embedding(codes, self.codebook.weight)
+        quantized = functional.embedding(codes, self._codewords())
         passed = hidden + (quantized - hidden).detach()
         estimate = self.spectrum(self._along_patches(self.decoder, passed, mask))
         error = functional.mse_loss(estimate[mask], spectra[mask])
         codebook = functional.mse_loss(quantized[mask], hidden[mask].detach())
         commitment = functional.mse_loss(hidden[mask], quantized[mask].detach())
-        if self.training:
-            self._renew(codes[mask], hidden[mask].detach())
         share = torch.bincount(codes[mask], minlength=self.codebook_size) / mask.sum()
         parts = {"reconstruction": error, "codebook": codebook, "commitment": commitment}
         use = torch.special.entr(share).sum() / math.log(self.codebook_size)
@@ -168,7 +168,12 @@ class EEGFormerVQ(Tokenizer):
         return torch.log1p(amplitude) if self.log_amplitude else amplitude, mask
 
     def _encoded(self, spectra: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        return self._along_patches(self.encoder, self.embed(spectra) + self.positions[: spectra.shape[2]], mask)
+        hidden = self._along_patches(self.encoder, self.embed(spectra) + self.positions[: spectra.shape[2]], mask)
+        return functional.rms_norm(hidden, (self.dim,))
+
+    def _codewords(self) -> torch.Tensor:
+        """Return the codewords at unit root mean square, as what they stand for: otherwise both grow without end."""
+        return functional.rms_norm(self.codebook.weight, (self.dim,))
 
     def _along_patches(self, layers: nn.Module, hidden: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Run layers on the patches of each channel."""
@@ -178,9 +183,7 @@ class EEGFormerVQ(Tokenizer):
         return layers(hidden.flatten(0, 1), src_key_padding_mask=ignored.flatten(0, 1)).view(hidden.shape)
 
     def _nearest(self, hidden: torch.Tensor) -> torch.Tensor:
-        codewords = self.codebook.weight.detach().float()
-        closeness = hidden.detach().float() @ codewords.T - codewords.square().sum(1) / 2
-        return closeness.argmax(-1)
+        return (hidden.detach().float() @ self._codewords().detach().float().T).argmax(-1)
 
     @torch.no_grad()
     def _renew(self, codes: torch.Tensor, rows: torch.Tensor) -> None:

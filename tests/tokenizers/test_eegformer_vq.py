@@ -34,6 +34,18 @@ def test_windows_in_volts_are_refused_before_all_fall_on_one_code():
     assert torch.isfinite(tokenizer().tokenize(replace(in_volts, signal=0 * in_volts.signal)).features).all()
 
 
+def test_the_first_batch_fills_the_codebook_and_patches_and_codewords_have_unit_mean_square():
+    model = tokenizer().train()
+    before = model.codebook.weight.detach().clone()
+    model.pretraining_terms(recording(8, 128))
+    replaced = (model.codebook.weight != before).any(1)
+    assert int(replaced.sum()) >= 6  # most of twelve random codewords are chosen by less than their even share
+    hidden, _ = model.eval().contextual(recording(8, 128))
+    torch.testing.assert_close(hidden.square().mean(-1), torch.ones(hidden.shape[:3]), rtol=0, atol=1e-4)
+    features = model.tokenize(recording(8, 128)).features
+    torch.testing.assert_close(features.square().mean(-1), torch.ones(features.shape[:3]), rtol=0, atol=1e-4)
+
+
 def recording(n_channels: int, n_times: int, seed: int = 0) -> SignalBatch:
     sensors = Sensors(tuple("abcdefgh"[:n_channels]), ("eeg",) * n_channels)
     signal = np.random.default_rng(seed).standard_normal((1, n_channels, n_times))
