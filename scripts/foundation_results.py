@@ -48,6 +48,12 @@ ADAPTATIONS: dict[str, list[str]] = {
     "lora": [*BRAINOMNI, "encoder.adaptation=lora", "optimizer.lr=1e-3", "trainer.max_epochs=10"],
     "fine_tune": [*BRAINOMNI, "encoder.adaptation=fine_tune", "optimizer.lr=1e-4", "trainer.max_epochs=10"],
     "eegformer_linear_probe": [*EEGFORMER, "encoder.adaptation=linear_probe"],
+    "eegformer_fine_tune": [
+        *EEGFORMER,
+        "encoder.adaptation=fine_tune",
+        "optimizer.lr=1e-4",
+        "trainer.max_epochs=10",
+    ],
     "eegformer_code_ngrams": ["encoder=code_ngrams", "head=naive_bayes", "encoder.source=RUNS/eegformer"],
 }
 # A second, as the tokenizer's windows; the baseline keeps the filter that suits it.
