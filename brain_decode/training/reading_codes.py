@@ -27,7 +27,7 @@ def describe_codes(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, seed
         seed: Of the drawing.
     """
     encoder, head = decoder.encoder, decoder.head
-    if not isinstance(encoder, CodeNgrams) or not isinstance(head, NaiveBayes):
+    if not len(rows) or not isinstance(encoder, CodeNgrams) or not isinstance(head, NaiveBayes):
         return None
     if len(rows) > _MOST_WINDOWS:
         rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_WINDOWS, replace=False))
