@@ -24,6 +24,7 @@ RATE_HZ = 256.0
 _HIDDEN_SHARE = 0.25  # of the sensors in each training step
 _NOISE = 0.1  # deviation of what is added to the others
 _ELU_GAIN = 1.5  # about the variance that ELU takes from a standard normal signal
+_ROWS_AT_ONCE = 224  # channels of model windows that pass the codec together
 _COMPAT = ("official",)
 
 
@@ -129,17 +130,29 @@ class BrainTokenizer(Tokenizer):
         try:
             # Always in float32: under autocast a share of the codes would be others.
             with torch.autocast(windows.device.type, enabled=False):
-                latent = self._latent(windows, self.sensors(geometry), geometry.mask)
-                quantized, shape = self.quantizer(latent.flatten(0, -2)), latent.shape[:-1]
+                features, codes = self._quantized(windows, geometry)
         finally:
             self.train(was_training)
         steps = self._valid_steps(batch, overlap)
         mask = steps[:, None, :].expand(-1, self.n_sources, -1)
-        features = quantized.features.view(*shape, -1).flatten(2, 3)
-        codes = quantized.codes.view(*shape, -1).flatten(2, 3)
         if not bool(mask.all()):
             features, codes = features * mask[..., None], codes * mask[..., None]
         return Tokens(features, codes, mask)
+
+    def _quantized(self, windows: torch.Tensor, geometry: SensorGeometry) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return features (batch, source, step, dim) and codes (batch, source, step, level), some windows at a time.
+
+        That bounds the memory of long recordings, and keeps what the codec works on in the processor's cache.
+        """
+        embedding = self.sensors(geometry)
+        at_once = max(_ROWS_AT_ONCE // (windows.shape[0] * windows.shape[1]), 1)
+        features, codes = [], []
+        for part in windows.split(at_once, dim=2):
+            latent = self._latent(part, embedding, geometry.mask)
+            quantized = self.quantizer(latent.flatten(0, -2))
+            features.append(quantized.features.view(latent.shape).flatten(2, 3))
+            codes.append(quantized.codes.view(*latent.shape[:-1], -1).flatten(2, 3))
+        return torch.cat(features, dim=2), torch.cat(codes, dim=2)
 
     def lookup(self, codes: torch.Tensor) -> torch.Tensor:
         """Return the features of codes: (..., level) to (..., dim)."""

@@ -43,7 +43,7 @@ class CodecEncoder(nn.Module):
         hidden = self.first(waveform.unsqueeze(1))
         for stage in self.stages:
             hidden = stage(hidden)
-        return self.last(functional.elu(self.memory(hidden)))
+        return self.last(functional.elu(self.memory(hidden), inplace=True))
 
 
 class CodecDecoder(nn.Module):
@@ -68,7 +68,7 @@ class CodecDecoder(nn.Module):
         hidden = self.memory(self.first(latent))
         for stage in self.stages:
             hidden = stage(hidden)
-        return self.last(functional.elu(hidden)).squeeze(1)
+        return self.last(functional.elu(hidden, inplace=True)).squeeze(1)
 
 
 class _DownStage(nn.Module):
@@ -78,7 +78,7 @@ class _DownStage(nn.Module):
         self.resample = _Convolution(width, 2 * width, 2 * ratio, stride=ratio)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        return self.resample(functional.elu(self.residual(hidden)))
+        return self.resample(functional.elu(self.residual(hidden), inplace=True))
 
 
 class _UpStage(nn.Module):
@@ -90,7 +90,7 @@ class _UpStage(nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         weight, bias = self.resample()
-        longer = functional.conv_transpose1d(functional.elu(hidden), weight, bias, stride=self.ratio)
+        longer = functional.conv_transpose1d(functional.elu(hidden, inplace=True), weight, bias, stride=self.ratio)
         right = self.ratio // 2
         return self.residual(longer[..., self.ratio - right : longer.shape[-1] - right])
 
@@ -105,8 +105,8 @@ class _ResidualUnit(nn.Module):
         self.widen = _Convolution(width // 2, width, 1)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        inner = functional.elu(self.narrow(functional.elu(hidden)))
-        return self.shortcut(hidden) + self.widen(inner)
+        inner = functional.elu(self.narrow(functional.elu(hidden)), inplace=True)
+        return self.shortcut(hidden).add_(self.widen(inner))
 
 
 class _SkipLSTM(nn.Module):

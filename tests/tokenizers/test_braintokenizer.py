@@ -12,6 +12,7 @@ import torch
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.sensors import Sensors
+from brain_decode.tokenizers import braintokenizer
 from brain_decode.tokenizers.braintokenizer import BrainTokenizer, window_starts
 from brain_decode.tokenizers.sensor_embedding import sensor_geometry
 
@@ -43,6 +44,18 @@ def test_a_recording_has_the_same_tokens_alone_and_beside_another_montage_and_le
         torch.testing.assert_close(together.features[row, :, :steps], alone.features[0])
         assert together.mask[row, :, :steps].all() and not together.mask[row, :, steps:].any()
         assert not together.features[row, :, steps:].any()
+
+
+def test_long_recordings_are_tokenised_some_windows_at_a_time_with_the_same_codes(monkeypatch: pytest.MonkeyPatch):
+    model, batch = tokenizer(), recording(5, 700)
+    whole = model.tokenize(batch, 0.25)
+    rows, encode = [], model.codec_encoder.forward
+    monkeypatch.setattr(braintokenizer, "_ROWS_AT_ONCE", 12)
+    monkeypatch.setattr(model.codec_encoder, "forward", lambda x: rows.append(len(x)) or encode(x))
+    pieces = model.tokenize(batch, 0.25)
+    assert rows == [10] * 7 + [5]
+    assert torch.equal(pieces.codes, whole.codes)
+    torch.testing.assert_close(pieces.features, whole.features)
 
 
 def test_a_recording_has_the_same_reconstruction_alone_and_beside_another():
