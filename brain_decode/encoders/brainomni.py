@@ -121,7 +121,10 @@ class BrainOmni(Encoder):
 
     def forward(self, batch: SignalBatch) -> BrainEmbedding:
         """Return (batch, source * dim) means over time and the tokens (batch, source * step, dim)."""
-        tokens = self.tokenize(batch)
+        return self.embed(self.tokenize(batch))
+
+    def embed(self, tokens: Tokens) -> BrainEmbedding:
+        """Return what `forward` returns, of tokens that are there already."""
         encoded = self.encode(tokens)
         weight = tokens.mask[..., None].to(encoded.dtype)
         pooled = (encoded * weight).sum(2) / weight.sum(2).clamp(min=1)
@@ -225,7 +228,7 @@ class _Block(nn.Module):
     ) -> torch.Tensor:
         """Run on (batch, source, step, dim); `keys` is (batch, step), False for padding."""
         hidden = hidden + self.attend(self.attention_norm(hidden), rotation, keys)
-        return hidden + self.dropout(self.narrow(functional.selu(self.widen(self.feed_norm(hidden)))))
+        return hidden + self.dropout(self.narrow(functional.selu(self.widen(self.feed_norm(hidden)), inplace=True)))
 
     def attend(
         self, hidden: torch.Tensor, rotation: tuple[torch.Tensor, torch.Tensor], keys: torch.Tensor | None
