@@ -11,6 +11,7 @@ from torch.nn import functional
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.tokenizers.base import Reconstruction, Tokenizer, Tokens
+from brain_decode.tokenizers.processes import of_first_process, summed_over_processes
 
 __all__ = ["EEGFormerVQ"]
 
@@ -188,10 +189,10 @@ class EEGFormerVQ(Tokenizer):
     @torch.no_grad()
     def _renew(self, codes: torch.Tensor, rows: torch.Tensor) -> None:
         """Put rows of the batch in the place of codewords that nothing has chosen for long."""
-        share = torch.bincount(codes, minlength=self.codebook_size) / len(codes)
-        self.use.lerp_(share, 1 - _DECAY)
+        (counts,) = summed_over_processes(torch.bincount(codes, minlength=self.codebook_size))
+        self.use.lerp_(counts / counts.sum(), 1 - _DECAY)
         rare = self.use < _RENEWED_AFTER / self.codebook_size
-        drawn = rows[torch.randint(len(rows), (self.codebook_size,), device=rows.device)]
+        drawn = of_first_process(rows[torch.randint(len(rows), (self.codebook_size,), device=rows.device)])
         self.codebook.weight.copy_(
             torch.where(rare[:, None], drawn.to(self.codebook.weight.dtype), self.codebook.weight)
         )

@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from torch import distributed, nn
+from torch import nn
 from torch.nn import functional
+
+from brain_decode.tokenizers.processes import of_first_process, summed_over_processes
 
 __all__ = ["Quantized", "ResidualVQ"]
 
@@ -128,15 +130,15 @@ class _Level(nn.Module):
         rows = rows.float()
         chosen = rows[torch.randperm(len(rows), device=rows.device)[:_KMEANS_ROWS]]
         codewords, counts = _k_means(chosen, len(self.codewords))
-        self.codewords.copy_(_of_first_process(codewords))
-        self.counts.copy_(_of_first_process(counts))
+        self.codewords.copy_(of_first_process(codewords))
+        self.counts.copy_(of_first_process(counts))
         self.sums.copy_(self.codewords * self.counts[:, None])
         self.initialised.fill_(1)
 
     @torch.no_grad()
     def _move(self, rows: torch.Tensor, codes: torch.Tensor) -> None:
         """Let codewords follow the moving average of the rows that chose them."""
-        counts, sums = _over_processes(*_assigned(rows, codes, len(self.codewords)))
+        counts, sums = summed_over_processes(*_assigned(rows, codes, len(self.codewords)))
         self.counts.lerp_(counts, 1 - _DECAY)
         self.sums.lerp_(sums, 1 - _DECAY)
         if self.renew:
@@ -148,7 +150,7 @@ class _Level(nn.Module):
     def _renew(self, rows: torch.Tensor) -> None:
         rare = self.counts < _LEAST_COUNT
         drawn = rows[torch.randint(len(rows), (len(self.counts),), device=rows.device)]
-        replacement = _of_first_process(drawn) * _LEAST_COUNT
+        replacement = of_first_process(drawn) * _LEAST_COUNT
         self.sums.copy_(torch.where(rare[:, None], replacement, self.sums))
         self.counts.copy_(torch.where(rare, _LEAST_COUNT, self.counts))
 
@@ -191,19 +193,3 @@ def _rotated(rows: torch.Tensor, codewords: torch.Tensor) -> torch.Tensor:
     along_middle = (rows * middle).sum(-1, keepdim=True)
     along_row = (rows * from_direction).sum(-1, keepdim=True)
     return scale * (rows - 2 * along_middle * middle + 2 * along_row * to_direction)
-
-
-def _over_processes(*tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Return the sums over the processes that train together."""
-    if distributed.is_available() and distributed.is_initialized():
-        for tensor in tensors:
-            distributed.all_reduce(tensor)
-    return tensors
-
-
-def _of_first_process(tensor: torch.Tensor) -> torch.Tensor:
-    """Return what the first of the processes that train together has."""
-    if distributed.is_available() and distributed.is_initialized():
-        tensor = tensor.contiguous()
-        distributed.broadcast(tensor, 0)
-    return tensor
