@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from brain_decode.core.seeding import derived_seed
 
-__all__ = ["Batch", "BatchReader", "EpochBatches", "MontageBatches", "ReadAhead"]
+__all__ = ["Batch", "BatchReader", "EpochBatches", "GroupedBatches", "ReadAhead"]
 
 Batch = tuple[Any, torch.Tensor]  # windows (`SignalBatch`) or tokens (`Tokens`), and targets
 
@@ -70,22 +70,22 @@ class EpochBatches(Sampler[list[int]]):
             yield (share if len(share) else part).tolist()
 
 
-class MontageBatches(EpochBatches):
-    """Batches of an epoch in which every window has the same montage.
+class GroupedBatches(EpochBatches):
+    """Batches of an epoch in which every window is of the same group.
 
-    The windows of each montage are shuffled and cut into batches of equal size, give or take one; then the batches are
+    The windows of each group are shuffled and cut into batches of equal size, give or take one; then the batches are
     shuffled. Seed and epoch alone decide, so a resumed run sees the same.
 
     Args:
-        montages: (n,) montage of each window that the batches count.
+        groups: (n,) number of the group of each window that the batches count.
         batch_size: Windows per batch at most.
         seed: None keeps the order of the windows.
     """
 
-    def __init__(self, montages: np.ndarray, batch_size: int, seed: int | None) -> None:
-        super().__init__(len(montages), batch_size, seed)
-        self.montages, self.batch_size = np.asarray(montages), batch_size
-        _, counts = np.unique(self.montages, return_counts=True)
+    def __init__(self, groups: np.ndarray, batch_size: int, seed: int | None) -> None:
+        super().__init__(len(groups), batch_size, seed)
+        self.groups, self.batch_size = np.asarray(groups), batch_size
+        _, counts = np.unique(self.groups, return_counts=True)
         self.n_batches = int(np.sum(-(-counts // batch_size)))
 
     def ordered(self) -> list[np.ndarray]:
@@ -95,9 +95,9 @@ class MontageBatches(EpochBatches):
         if self.seed is not None:
             rng = np.random.default_rng(derived_seed(self.seed, "order", self.epoch))
             order = rng.permutation(order)
-        montage = self.montages[order]
-        groups = [order[montage == number] for number in np.unique(self.montages)]
-        batches = [part for found in groups for part in np.array_split(found, -(-len(found) // self.batch_size))]
+        group = self.groups[order]
+        parts = [order[group == number] for number in np.unique(self.groups)]
+        batches = [part for found in parts for part in np.array_split(found, -(-len(found) // self.batch_size))]
         return batches if rng is None else [batches[index] for index in rng.permutation(len(batches))]
 
 

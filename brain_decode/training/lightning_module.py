@@ -28,7 +28,7 @@ from brain_decode.core.seeding import derived_seed, seed_everything
 from brain_decode.encoders.base import Encoder
 from brain_decode.heads.base import Head
 from brain_decode.signals.batch import SignalBatch
-from brain_decode.training.batches import Batch, BatchReader, EpochBatches, MontageBatches, ReadAhead
+from brain_decode.training.batches import Batch, BatchReader, EpochBatches, GroupedBatches, ReadAhead
 from brain_decode.training.resuming import AtomicCheckpoints, KeepState, last_state, saved_callback
 
 __all__ = ["TrainerSettings", "TrainingResult", "fit_network", "fit_task"]
@@ -167,7 +167,7 @@ def fit_task(
     optimizer: Mapping[str, Any],
     seed: int,
     checkpoint_folder: Path | None = None,
-    montages: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
 ) -> TrainingResult:
     """Train whatever turns a batch into a loss, in place, and keep the weights of the best epoch.
 
@@ -181,7 +181,7 @@ def fit_task(
             `lr`): a straight line up, then half a cosine down.
         seed: Decides order, dropout and whatever else the task draws.
         checkpoint_folder: As in `fit_network`.
-        montages: By position; windows of one batch then share their montage.
+        groups: By position; windows of one batch then share their group (a channel count, say).
 
     Raises:
         ConfigError, DataError, SpecMismatch: As in `fit_network`.
@@ -191,11 +191,11 @@ def fit_task(
     seed_everything(seed)
     module = _Network(task, optimizer, seed)
     best = _BestEpoch(settings)
-    batches = _batches(train_positions, settings, montages, seed)
+    batches = _batches(train_positions, settings, groups, seed)
     train = ReadAhead(reader, train_positions, batches)
     validation = None
     if len(validation_positions):
-        validation = ReadAhead(reader, validation_positions, _batches(validation_positions, settings, montages, None))
+        validation = ReadAhead(reader, validation_positions, _batches(validation_positions, settings, groups, None))
     with _quiet(), ExitStack() as stack:
         folder = _state_place(settings, checkpoint_folder, stack)
         running = _lightning_trainer(settings, best, folder)
@@ -216,11 +216,11 @@ def _require_windows(positions: np.ndarray) -> None:
 
 
 def _batches(
-    positions: np.ndarray, settings: TrainerSettings, montages: np.ndarray | None, seed: int | None
+    positions: np.ndarray, settings: TrainerSettings, groups: np.ndarray | None, seed: int | None
 ) -> EpochBatches:
-    if montages is None:
+    if groups is None:
         return EpochBatches(len(positions), settings.batch_size, seed)
-    return MontageBatches(montages[positions], settings.batch_size, seed)
+    return GroupedBatches(groups[positions], settings.batch_size, seed)
 
 
 def _state_place(settings: TrainerSettings, folder: Path | None, stack: ExitStack) -> Path | None:
@@ -489,7 +489,7 @@ def _require_scale(windows: Any) -> None:
     if 0 < scale < _SMALLEST_SCALE:
         raise SpecMismatch(
             f"Networks learn from windows of about unit scale; these have a standard deviation of {scale:.2g}. Add a "
-            "step that scales them: preprocessing=network does, for example."
+            "step that scales them: preprocessing=network does, and preprocessing=brainomni for pretraining."
         )
 
 

@@ -123,7 +123,7 @@ def _fit(
         optimizer=optimizer,
         seed=int(config.seed),
         checkpoint_folder=kept,
-        montages=None if stage.learns_from_tokens else data.montages,
+        groups=None if stage.learns_from_tokens else data.sizes,
     )
 
 

@@ -60,7 +60,7 @@ def reconstruction_evidence(tokenizer: Tokenizer, data: PretrainingWindows, batc
     """
     values: dict[str, np.ndarray] = {"pearson": np.full(len(data.table), np.nan)}
     codes: list[np.ndarray] = []
-    parts = data.one_montage_at_a_time(data.validation, batch_size)
+    parts = data.one_size_at_a_time(data.validation, batch_size)
     examples: dict[str, np.ndarray] = {}
     for rows in track(parts, "Measuring", len(parts)):
         batch = data.signal(rows)

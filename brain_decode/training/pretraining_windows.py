@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,13 +33,14 @@ _READ_ROWS = 256  # windows read at once while flat ones are looked for
 
 @dataclass(frozen=True)
 class PretrainingWindows:
-    """Windows of recordings with their montages, and which are kept out.
+    """Windows of recordings of any montage, and which are kept out.
 
     Args:
         store: Prepared recordings.
         table: One row per window, as in `sliding_window_table`.
         preprocessing: Its window steps are applied to every batch; none is fitted.
-        montages: (n,) number of the montage of each window.
+        sizes: (n,) number for the channel count and rate of each window: equal numbers can share a batch.
+        montages: (n,) number for the sensors and rate of each window: equal numbers are read together.
         train: Positions trained on.
         validation: Positions of the people kept out.
         held_out: Their names; runs where a dataset has one person.
@@ -50,6 +51,7 @@ class PretrainingWindows:
     store: SignalStore
     table: pd.DataFrame
     preprocessing: Preprocessing
+    sizes: np.ndarray
     montages: np.ndarray
     train: np.ndarray
     validation: np.ndarray
@@ -58,17 +60,24 @@ class PretrainingWindows:
     datasets: Sequence[Mapping[str, Any]] = ()
 
     def signal(self, positions: np.ndarray) -> SignalBatch:
-        """Return preprocessed windows of one montage."""
-        windows = self.store.read(self.table.iloc[np.asarray(positions)])
-        return SignalBatch.from_windows(self.preprocessing.apply_windows(windows))
+        """Return preprocessed windows, each with the sensors of its recording."""
+        rows, montages = self.table.iloc[np.asarray(positions)], self.montages[np.asarray(positions)]
+        parts = [np.flatnonzero(montages == number) for number in np.unique(montages)]
+        batches = [self._of_one_montage(rows.iloc[part]) for part in parts]
+        if len(batches) == 1:
+            return batches[0]
+        return SignalBatch.concatenate(batches).rows(np.argsort(np.concatenate(parts)))
+
+    def _of_one_montage(self, rows: pd.DataFrame) -> SignalBatch:
+        return SignalBatch.from_windows(self.preprocessing.apply_windows(self.store.read(rows)))
 
     def batch(self, positions: np.ndarray) -> Batch:
         """Return windows, and nothing in the place of targets."""
         return self.signal(positions), torch.empty(0)
 
-    def one_montage_at_a_time(self, positions: np.ndarray, batch_size: int) -> list[np.ndarray]:
-        """Return positions in order, in parts of one montage."""
-        parts = [positions[self.montages[positions] == montage] for montage in np.unique(self.montages[positions])]
+    def one_size_at_a_time(self, positions: np.ndarray, batch_size: int) -> list[np.ndarray]:
+        """Return positions in order, in parts of one channel count."""
+        parts = [positions[self.sizes[positions] == size] for size in np.unique(self.sizes[positions])]
         return [part for found in parts for part in np.array_split(found, -(-len(found) // batch_size))]
 
 
@@ -108,6 +117,7 @@ def load_pretraining_windows(config: DictConfig) -> PretrainingWindows:
         store=store,
         table=table,
         preprocessing=preprocessing,
+        sizes=_sizes(store, table),
         montages=_montages(store, table),
         train=positions[~held_out],
         validation=positions[held_out],
@@ -145,9 +155,17 @@ def _blocks(rows: np.ndarray) -> list[np.ndarray]:
 
 
 def _montages(store: SignalStore, table: pd.DataFrame) -> np.ndarray:
-    """Return a number for the sensors of each window's recording: equal numbers can share a batch."""
-    seen: dict[Any, int] = {}
-    numbers = [seen.setdefault((entry.sensors, entry.rate_hz), len(seen)) for entry in store.entries]
+    return _numbered([(entry.sensors, entry.rate_hz) for entry in store.entries], table)
+
+
+def _sizes(store: SignalStore, table: pd.DataFrame) -> np.ndarray:
+    return _numbered([(len(entry.sensors), entry.rate_hz) for entry in store.entries], table)
+
+
+def _numbered(keys: Sequence[Hashable], table: pd.DataFrame) -> np.ndarray:
+    """Return a number for each window: equal where the keys of their recordings are."""
+    seen: dict[Hashable, int] = {}
+    numbers = [seen.setdefault(key, len(seen)) for key in keys]
     return np.array(numbers)[table["recording"].to_numpy(int)]
 
 

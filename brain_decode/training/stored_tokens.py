@@ -73,7 +73,7 @@ def store_tokens(encoder: Any, data: PretrainingWindows, path: Path, batch_size:
 
 
 def _write(encoder: Any, data: PretrainingWindows, path: Path, batch_size: int) -> None:
-    parts = data.one_montage_at_a_time(np.arange(len(data.table)), batch_size)
+    parts = data.one_size_at_a_time(np.arange(len(data.table)), batch_size)
     first = encoder.tokenize(data.signal(parts[0])).codes
     shape = (len(data.table), *first.shape[1:])
     stored = np.lib.format.open_memmap(path, mode="w+", dtype=np.int16, shape=shape)

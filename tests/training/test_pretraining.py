@@ -10,9 +10,11 @@ from typing import Any
 import mne
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from brain_decode.cli.app import main
+from brain_decode.cli.composition import compose
 from brain_decode.core.errors import ConfigError
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.encoders.base import Encoder
@@ -22,6 +24,7 @@ from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.tokenizers.base import Tokenizer
 from brain_decode.tokenizers.braintokenizer import BrainTokenizer
+from brain_decode.training.pretraining_windows import load_pretraining_windows
 
 RATE_HZ, SECONDS = 256.0, 12
 TOKENIZER = [
@@ -115,6 +118,24 @@ def test_tokenizer_then_encoder_are_trained_scored_and_saved(pretrain: Pretrain,
         assert not (folder / "unfinished").exists()
 
 
+def test_people_with_as_many_sensors_share_a_batch_and_keep_their_own_positions(tmp_path: Path) -> None:
+    write_people(tmp_path / "data" / "four", ("Fz", "Cz", "Pz", "Oz"), ("a", "b", "c", "d"))
+    write_people(tmp_path / "data" / "three", ("C3", "C4", "Cz"), ("e", "f"))
+    for name in ("four", "three"):
+        write_entry(tmp_path / "catalogue", name)
+    words = ["datasets=[four,three]", f"catalogue={tmp_path / 'catalogue'}", f"paths.data={tmp_path / 'data'}"]
+    data = load_pretraining_windows(compose("pretrain", [*words, f"paths.store={tmp_path / 'stores'}", "window_s=2"]))
+    assert sorted(np.bincount(data.sizes)) == [12, 24] and sorted(np.bincount(data.montages)) == [6] * 6
+    mixed = np.array([20, 3, 14, 8])
+    batch = data.signal(mixed)
+    for row, position in enumerate(mixed):
+        alone = data.signal(np.array([position]))
+        torch.testing.assert_close(batch.signal[row], alone.signal[0], rtol=0, atol=0)
+        torch.testing.assert_close(batch.positions_m[row], alone.positions_m[0], rtol=0, atol=0)
+    parts = data.one_size_at_a_time(np.arange(36), batch_size=8)
+    assert [len(part) for part in parts] == [8, 8, 8, 6, 6] and sorted(np.concatenate(parts)) == list(range(36))
+
+
 def test_pretrained_weights_are_no_decoder_and_say_what_to_do(pretrain: Pretrain, tmp_path: Path) -> None:
     assert pretrain(*TOKENIZER, f"out={tmp_path / 'run'}", datasets="[three]") == 0
     with pytest.raises(ConfigError, match="holds a pretrained tokenizer, which answers nothing yet"):
@@ -146,6 +167,8 @@ def test_two_processes_pretrain_together(pretrain: Pretrain, tmp_path: Path) -> 
     assert pretrain(*TOKENIZER, *together, f"out={folder}") == 0
     assert isinstance(Tokenizer.from_pretrained(folder), BrainTokenizer)
     assert pretrain(*ENCODER, *together, f"checkpoint={folder}", f"out={tmp_path / 'encoder'}") == 0
+    sizes = "{n_layers: 1, n_decoder_layers: 1, dim: 16, n_heads: 2, codebook_size: 8}"
+    assert pretrain("encoder=eegformer", f"+encoder.tokenizer={sizes}", *together, f"out={tmp_path / 'third'}") == 0
 
 
 def test_what_cannot_be_pretrained_is_one_clear_error(
