@@ -21,6 +21,7 @@ KILLER = """
 import json, os, signal, sys, time
 import brain_decode.training.run, brain_decode.training.lightning_module, brain_decode.training.preparing
 import brain_decode.reports.html, brain_decode.datasets.simulated, brain_decode.encoders.eegnet
+import brain_decode.training.pretraining, brain_decode.encoders.brainomni
 from brain_decode.cli.app import main
 
 def attempt(words, moment=None):
@@ -109,6 +110,31 @@ def test_preparing_that_is_killed_twenty_times_gives_the_same_store(tmp_path: Pa
     for place in kill_at_random_moments(whole, killed, n_moments=20):
         assert names_in(tmp_path / place) == names_in(tmp_path / "whole")
         assert store_contents(tmp_path / f"store_{place}") == store_contents(tmp_path / "store_whole")
+
+
+def test_pretraining_that_is_killed_gives_the_same_weights_and_numbers(tmp_path: Path) -> None:
+    sizes = {"n_train_concepts": 16, "n_test_concepts": 4, "n_runs": 4, "n_electrodes": 16, "rate_hz": 256.0}
+    shared = [
+        "pretrain",
+        "datasets=simulated_things",
+        *(f"datasets.loader.study.{name}={value}" for name, value in sizes.items()),
+        f"paths.data={tmp_path / 'data'}",
+        f"paths.store={tmp_path / 'store'}",
+        "window_s=2",
+        "trainer.max_epochs=4",
+        "trainer.batch_size=8",
+        "trainer.accelerator=cpu",
+        "trainer.keep_state_s=0",
+    ]
+    tokenizer = ["tokenizers=braintokenizer_small", "tokenizers.window_samples=128", "tokenizers.n_filters=4"]
+    encoder = ["encoder=brainomni_small", "encoder.depth=2", f"checkpoint={tmp_path / 'tokenizer_whole'}"]
+    for name, words in (("tokenizer", tokenizer), ("encoder", encoder)):
+        whole, killed = ([*shared, *words, f"out={tmp_path / place}"] for place in (f"{name}_whole", f"{name}_PLACE"))
+        for place in kill_at_random_moments(whole, killed, n_moments=8):
+            for file in ("checkpoint/model.safetensors", "metrics.json", "pretraining.json"):
+                own = (tmp_path / f"{name}_{place}" / file).read_bytes()
+                assert own == (tmp_path / f"{name}_whole" / file).read_bytes(), (name, file)
+            assert names_in(tmp_path / f"{name}_{place}") == names_in(tmp_path / f"{name}_whole")
 
 
 def names_in(folder: Path) -> list[str]:
