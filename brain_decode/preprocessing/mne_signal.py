@@ -75,5 +75,5 @@ def require_positions(step: str, sensors: Sensors, indices: np.ndarray) -> None:
     if missing:
         raise DataError(
             f"{step} needs sensor positions; {missing} have none. Name a standard montage "
-            "(loader.montage=standard_1020) or leave these channels out."
+            "(datasets.loader.montage=standard_1020) or leave these channels out."
         )
