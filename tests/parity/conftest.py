@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 Vectors = dict[str, torch.Tensor]
 Close = Callable[..., None]
+Needed = Callable[..., list[torch.Tensor]]
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +38,45 @@ def brainomni_config(brainomni_folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
+def needed() -> Needed:
+    """Return vectors that a test starts from, or skip it."""
+    return _needed
+
+
+@pytest.fixture(scope="module")
 def close() -> Close:
     """Compare with a vector; with its first item where only that is stored, not at all where it is absent."""
     return _close
 
 
+@pytest.fixture(scope="module")
+def same() -> Close:
+    """Compare codes, which are to be equal; absent vectors as for `close`."""
+    return _same
+
+
 def _close(actual: torch.Tensor, vectors: Vectors, name: str, *, atol: float = 1e-4, rtol: float = 1e-4) -> None:
+    for own, expected in _pairs(actual, vectors, name):
+        torch.testing.assert_close(own, expected, atol=atol, rtol=rtol)
+
+
+def _same(actual: torch.Tensor, vectors: Vectors, name: str) -> None:
+    for own, expected in _pairs(actual, vectors, name):
+        assert torch.equal(own, expected), f"{int((own != expected).sum())} of {own.numel()} codes of {name} differ"
+
+
+def _pairs(actual: torch.Tensor, vectors: Vectors, name: str) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Return what is to be compared; items of the batch come first in every tensor, also in flattened ones."""
     if name in vectors:
-        expected = vectors[name]
-    elif f"{name}.item0" in vectors:
-        expected, actual = vectors[f"{name}.item0"], actual[:1]
-    else:
-        return
-    torch.testing.assert_close(actual.detach().reshape(expected.shape), expected, atol=atol, rtol=rtol)
+        return [(actual.detach().reshape(vectors[name].shape), vectors[name])]
+    if f"{name}.item0" in vectors:
+        first, expected = actual.detach().reshape(len(vectors["in.signal"]), -1)[0], vectors[f"{name}.item0"]
+        return [(first.reshape(expected.shape), expected)]
+    return []
+
+
+def _needed(vectors: Vectors, *names: str) -> list[torch.Tensor]:
+    lacking = [name for name in names if name not in vectors]
+    if lacking:
+        pytest.skip(f"the parity vectors lack {', '.join(lacking)}")
+    return [vectors[name] for name in names]

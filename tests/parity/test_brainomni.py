@@ -12,30 +12,38 @@ from safetensors.torch import load_file
 
 from brain_decode.encoders.brainomni import BrainOmni, MaskDraws, from_official, rotary_table, settings_from_official
 from brain_decode.nn.weights_folder import load_weights
+from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.tokenizers.base import Tokens
+from brain_decode.tokenizers.sensor_embedding import SensorGeometry
 
 pytestmark = pytest.mark.parity
 Vectors = dict[str, torch.Tensor]
 Close = Callable[..., None]
+Needed = Callable[..., list[torch.Tensor]]
 
 
 @pytest.fixture(scope="module")
-def model(brainomni_folder: Path, brainomni_config: dict[str, Any], brainomni: Vectors) -> BrainOmni:
+def model(brainomni_folder: Path, brainomni_config: dict[str, Any], brainomni: Vectors, needed: Needed) -> BrainOmni:
     """Our encoder with the authors' weights."""
-    n_channels = brainomni["in.signal"].shape[1]
+    _, n_channels, n_times = needed(brainomni, "in.signal")[0].shape
     sensors = Sensors(tuple(f"c{i}" for i in range(n_channels)), ("eeg",) * n_channels)
-    spec = SignalSpec(sensors, brainomni["in.signal"].shape[2], 256.0)
+    spec = SignalSpec(sensors, n_times, 256.0)
     encoder = BrainOmni(spec, **settings_from_official(brainomni_config["constructor"]), compat="official")
     load_weights(encoder, from_official(load_file(brainomni_folder / "weights.safetensors")), what="BrainOmni")
     return encoder.eval()
 
 
 @pytest.fixture(scope="module")
-def tokens(brainomni: Vectors) -> Tokens:
-    """The fixture's tokens."""
-    features, codes = brainomni["out.tokenize_overlap.features"], brainomni["out.tokenize_overlap.indices"]
+def tokens(model: BrainOmni, brainomni: Vectors, needed: Needed) -> Tokens:
+    """The tokens of the fixture's signal, which another test compares with the authors'."""
+    signal, positions, types = needed(brainomni, "in.signal", "in.pos", "in.sensor_type")
+    geometry = SensorGeometry(positions, types, torch.ones_like(types, dtype=torch.bool))
+    batch = SignalBatch.from_array(signal, model.signal_spec.sensors, model.tokenizer.rate_hz)
+    with torch.no_grad():
+        windows = model.tokenizer._windows(batch, model.overlap)
+        features, codes = model.tokenizer._quantized(windows, geometry)
     return Tokens(features, codes, torch.ones(codes.shape[:3], dtype=torch.bool))
 
 
@@ -71,10 +79,10 @@ def test_official_compat_equals_the_embedding_with_the_table_that_lost_its_sines
 
 
 @torch.no_grad()
-def test_loss_and_accuracy_of_masked_codes_equal(model: BrainOmni, brainomni: Vectors, tokens: Tokens, close: Close):
-    draws = MaskDraws(
-        brainomni["out.stage2.rand_select"], brainomni["out.stage2.rand_80_20"], brainomni["out.stage2.perm"]
-    )
+def test_loss_and_accuracy_of_masked_codes_equal(
+    model: BrainOmni, brainomni: Vectors, tokens: Tokens, close: Close, needed: Needed
+):
+    draws = MaskDraws(*needed(brainomni, "out.stage2.rand_select", "out.stage2.rand_80_20", "out.stage2.perm"))
     corrected = BrainOmni(model.signal_spec, **{**model.config, "compat": None})
     corrected.load_state_dict(model.state_dict())
     corrected.eval()

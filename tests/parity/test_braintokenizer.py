@@ -16,14 +16,15 @@ from brain_decode.preprocessing.sensor_type_scale import SensorTypeScale
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.windows import Windows
+from brain_decode.tokenizers import braintokenizer
 from brain_decode.tokenizers.braintokenizer import BrainTokenizer, from_official, settings_from_official
 from brain_decode.tokenizers.reconstruction_loss import reconstruction_terms
 from brain_decode.tokenizers.sensor_embedding import MODELLED_TYPES, SensorGeometry, sensor_geometry
 
 pytestmark = pytest.mark.parity
-CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 Vectors = dict[str, torch.Tensor]
 Close = Callable[..., None]
+Needed = Callable[..., list[torch.Tensor]]
 
 
 @pytest.fixture
@@ -37,10 +38,10 @@ def model(brainomni_folder: Path, brainomni_config: dict[str, Any]) -> BrainToke
 
 
 @pytest.fixture(scope="module")
-def geometry(brainomni: Vectors) -> SensorGeometry:
+def geometry(brainomni: Vectors, needed: Needed) -> SensorGeometry:
     """The sensors of the fixture, normalised as the authors do."""
-    types = brainomni["in.sensor_type"]
-    return SensorGeometry(brainomni["in.pos"], types, torch.ones_like(types, dtype=torch.bool))
+    positions, types, _ = needed(brainomni, "in.pos", "in.sensor_type", "in.signal")
+    return SensorGeometry(positions, types, torch.ones_like(types, dtype=torch.bool))
 
 
 def windows_of(model: BrainTokenizer, brainomni: Vectors, overlap: float) -> torch.Tensor:
@@ -50,14 +51,17 @@ def windows_of(model: BrainTokenizer, brainomni: Vectors, overlap: float) -> tor
     return model._windows(SignalBatch.from_array(signal, sensors, model.rate_hz), overlap)
 
 
-def test_windows_positions_and_amplitudes_are_scaled_as_the_authors_do(model, brainomni: Vectors, close: Close):
+def test_windows_are_cut_as_the_authors_do(model, brainomni: Vectors, geometry: SensorGeometry, close: Close):
     close(windows_of(model, brainomni, 0.0), brainomni, "out.unfold.no_overlap")
     close(windows_of(model, brainomni, 0.25), brainomni, "out.unfold.overlap")
-    raw, types = brainomni["in.prep.raw"].numpy(), brainomni["in.sensor_type"][0]
+
+
+def test_positions_and_amplitudes_are_scaled_as_the_authors_do(brainomni: Vectors, close: Close, needed: Needed):
+    signal, positions, types = needed(brainomni, "in.prep.raw", "in.prep.pos_raw", "in.sensor_type")
+    raw, types = signal.numpy(), types[0]
     names = tuple(f"c{i}" for i in range(len(raw)))
     locations = np.full((len(raw), 12), np.nan)
-    locations[:, :3] = brainomni["in.prep.pos_raw"][:, :3]
-    locations[:, 9:] = brainomni["in.prep.pos_raw"][:, 3:]
+    locations[:, :3], locations[:, 9:] = positions[:, :3], positions[:, 3:]
     sensors = Sensors(names, tuple(MODELLED_TYPES[int(kind)] for kind in types), locations)
     windows = SensorTypeScale("official").apply(Windows(raw[None], 256.0, 0.0, sensors))
     close(torch.from_numpy(windows.data[0]).float(), brainomni, "out.prep.normalized")
@@ -67,7 +71,9 @@ def test_windows_positions_and_amplitudes_are_scaled_as_the_authors_do(model, br
 
 
 @torch.no_grad()
-def test_sensors_codec_latents_and_codes_equal(model, brainomni: Vectors, geometry: SensorGeometry, close: Close):
+def test_sensors_codec_latents_and_codes_equal(
+    model, brainomni: Vectors, geometry: SensorGeometry, close: Close, same: Close
+):
     windows = windows_of(model, brainomni, 0.0)
     embedding = model.sensors(geometry)
     close(embedding, brainomni, "out.sensor_embedding")
@@ -76,22 +82,20 @@ def test_sensors_codec_latents_and_codes_equal(model, brainomni: Vectors, geomet
     latent = model._latent(windows, embedding, geometry.mask)
     close(latent, brainomni, "out.tokenizer.latent")
     quantized = model.quantizer(latent.flatten(0, -2))
-    assert torch.equal(quantized.codes.view_as(brainomni["out.tokenizer.indices"]), brainomni["out.tokenizer.indices"])
+    same(quantized.codes, brainomni, "out.tokenizer.indices")
     close(quantized.features.view_as(latent), brainomni, "out.tokenizer.quantized")
     close(quantized.commitment, brainomni, "out.tokenizer.commitment_loss")
 
 
 @torch.no_grad()
 def test_tokens_with_overlap_equal(
-    model, brainomni: Vectors, geometry: SensorGeometry, brainomni_config: dict[str, Any], close: Close
+    model, brainomni: Vectors, geometry: SensorGeometry, brainomni_config: dict[str, Any], close: Close, same: Close
 ):
     windows = windows_of(model, brainomni, brainomni_config["constructor"]["overlap_ratio"])
-    latent = model._latent(windows, model.sensors(geometry), geometry.mask)
-    quantized = model.quantizer(latent.flatten(0, -2))
-    codes = quantized.codes.view(*latent.shape[:-1], -1).flatten(2, 3)
-    assert torch.equal(codes, brainomni["out.tokenize_overlap.indices"])
-    close(quantized.features.view_as(latent).flatten(2, 3), brainomni, "out.tokenize_overlap.features")
-    torch.testing.assert_close(model.lookup(codes), brainomni["out.tokenize_overlap.features"], **CLOSE)
+    features, codes = model._quantized(windows, geometry)
+    same(codes, brainomni, "out.tokenize_overlap.indices")
+    close(features, brainomni, "out.tokenize_overlap.features")
+    close(model.lookup(codes), brainomni, "out.tokenize_overlap.features")
 
 
 @torch.no_grad()
@@ -101,9 +105,8 @@ def test_reconstruction_and_its_terms_equal(model, brainomni: Vectors, geometry:
     features = model.quantizer(latent.flatten(0, -2)).features.view_as(latent)
     estimate = model._decoded(features, embedding, geometry.mask)
     close(estimate, brainomni, "out.recon.x_rec")
-    target = brainomni.get("out.recon.target")
-    if target is None:
-        pytest.skip("the fixture holds the first item only")
+    target = braintokenizer._standardised(windows)
+    close(target, brainomni, "out.recon.target")
     terms = reconstruction_terms(estimate.flatten(0, 2), target.flatten(0, 2), wrap_phase=False)
     close(terms.time, brainomni, "out.recon.loss_time")
     close(terms.pearson, brainomni, "out.recon.pcc")
@@ -112,35 +115,35 @@ def test_reconstruction_and_its_terms_equal(model, brainomni: Vectors, geometry:
 
 
 def test_training_loss_equals_with_the_same_sensors_hidden_and_the_same_noise(
-    model, brainomni: Vectors, geometry: SensorGeometry, close: Close
+    model, brainomni: Vectors, geometry: SensorGeometry, close: Close, same: Close, needed: Needed
 ):
-    windows, order = windows_of(model, brainomni, 0.0), brainomni["out.stage1.perm"]
+    order, drawn = needed(brainomni, "out.stage1.perm", "out.stage1.noise")
+    windows = windows_of(model, brainomni, 0.0)
     n_hidden = max(int(len(order) * 0.25), 1)
     hidden = torch.zeros_like(geometry.mask)
     hidden[:, order[:n_hidden]] = True
     noise = torch.zeros_like(windows)
-    noise[:, order[n_hidden:]] = brainomni["out.stage1.noise"]
+    noise[:, order[n_hidden:]] = drawn
     covered = torch.ones(windows.shape[0], windows.shape[2], dtype=torch.bool)
     terms, quantized = model._stage_one(windows, geometry, hidden, noise, covered)
     names = {"time": "time_loss", "pearson": "pcc", "amplitude": "amp_loss", "phase": "phase_loss"}
     for own, theirs in (names | {"loss": "loss", "commitment": "commitment_loss"}).items():
         close(terms[own].detach(), brainomni, f"out.stage1.{theirs}")
-    expected = brainomni["out.stage1.indices"]
-    assert torch.equal(quantized.codes.view(expected.shape), expected)
+    same(quantized.codes, brainomni, "out.stage1.indices")
 
 
 def test_quantiser_training_moves_codebooks_and_passes_gradients_as_the_authors_do(
-    model, brainomni: Vectors, close: Close
+    model, brainomni: Vectors, close: Close, same: Close, needed: Needed
 ):
     quantizer = model.quantizer.train()
-    rows = brainomni["in.ema.input"] if "in.ema.input" in brainomni else brainomni["out.ema.input"]
-    rows = rows.clone().requires_grad_()
+    given, cotangent = needed(brainomni, "out.ema.input", "out.ema.cotangent")
+    rows = given.clone().requires_grad_()
     quantized = quantizer.quantize(rows.flatten(0, -2))
     features = quantized.features.view_as(rows)
-    ((features * brainomni["out.ema.cotangent"]).sum() + quantized.commitment).backward()
-    assert torch.equal(quantized.codes.view(brainomni["out.ema.indices"].shape), brainomni["out.ema.indices"])
-    close(features.detach(), brainomni, "out.ema.quantized")
-    close(quantized.commitment.detach(), brainomni, "out.ema.loss")
+    ((features * cotangent).sum() + quantized.commitment).backward()
+    same(quantized.codes, brainomni, "out.ema.indices")
+    close(features, brainomni, "out.ema.quantized")
+    close(quantized.commitment, brainomni, "out.ema.loss")
     close(rows.grad, brainomni, "out.ema.grad_input")
     for number, level in enumerate(quantizer.levels):
         close(level.codewords, brainomni, f"out.ema.after.{number}.embed")
@@ -151,4 +154,4 @@ def test_quantiser_training_moves_codebooks_and_passes_gradients_as_the_authors_
         if key.startswith("out.ema.grad_param."):
             name = next(iter(from_official({key.removeprefix("out.ema.grad_param."): expected})))
             name = name.removeprefix("quantizer.").removeprefix("rvq.").replace("layers.", "levels.")
-            torch.testing.assert_close(own[name].grad, expected, **CLOSE)
+            close(own[name].grad, brainomni, key)
