@@ -175,7 +175,7 @@ def _receipt(
 ) -> dict[str, Any]:
     told: dict[str, Any] = {
         "datasets": [summary["name"] for summary in data.datasets],
-        "content_hashes": {entry.label: entry.content_hash for entry in data.store.entries},
+        "content_hashes": data.content_hashes(),
         "held_out": list(data.held_out),
     }
     if part is not None:

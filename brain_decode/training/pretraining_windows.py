@@ -43,7 +43,7 @@ class PretrainingWindows:
         montages: (n,) number for the sensors and rate of each window: equal numbers are read together.
         train: Positions trained on.
         validation: Positions of the people kept out.
-        held_out: Their names; runs where a dataset has one person.
+        held_out: Their names, after that of their dataset where there are several; runs where a dataset has one person.
         left_out: Windows that were not used, by reason.
         datasets: One summary per dataset: name, licence, citation, whether simulated.
     """
@@ -58,6 +58,16 @@ class PretrainingWindows:
     held_out: tuple[str, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     datasets: Sequence[Mapping[str, Any]] = ()
+
+    def content_hashes(self) -> dict[str, str]:
+        """Return the content hash of each recording by its label, after the name of its dataset where several are."""
+        owners = self.table.groupby("recording")["dataset"].first()
+        prefix = "{} " if owners.nunique() > 1 else ""
+        entries = self.store.entries
+        return {
+            prefix.format(owner) + entries[number].label: entries[number].content_hash
+            for number, owner in owners.items()
+        }
 
     def signal(self, positions: np.ndarray) -> SignalBatch:
         """Return preprocessed windows, each with the sensors of its recording."""
@@ -172,6 +182,7 @@ def _numbered(keys: Sequence[Hashable], table: pd.DataFrame) -> np.ndarray:
 def _held_out(table: pd.DataFrame, share: float, seed: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return which windows are kept out, and whose: people of each dataset, or runs of a dataset with one person."""
     held, names = np.zeros(len(table), dtype=bool), list[str]()
+    prefix = "{} " if table["dataset"].nunique() > 1 else ""
     for dataset, frame in table.groupby("dataset", sort=True):
         level = "subject" if frame["subject"].nunique() > 1 else "run"
         codes, units = unit_codes(frame, level)
@@ -180,7 +191,7 @@ def _held_out(table: pd.DataFrame, share: float, seed: int) -> tuple[np.ndarray,
         rng = np.random.default_rng(derived_seed(seed, "held out", str(dataset)))
         chosen = rng.permutation(len(units))[: max(round(share * len(units)), 1)]
         held[frame.index.to_numpy()[np.isin(codes, chosen)]] = True
-        names += [units[unit] for unit in chosen]
+        names += [prefix.format(dataset) + units[unit] for unit in chosen]
     if held.all() or not held.any():
         raise DataError(
             f"Pretraining keeps people out to be measured on, and there are {table['subject'].nunique()}. Add "

@@ -21,12 +21,18 @@ from brain_decode.evaluation.predictions import read_predictions
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.evaluating import evaluate
 from brain_decode.training.loading import dataset_entries, load_recordings
+from brain_decode.training.pretraining import pretrain
+from brain_decode.training.pretraining_windows import load_pretraining_windows
 from brain_decode.training.receipts import environment, plain
 from brain_decode.training.run import train
 
 __all__ = ["Replay", "compare_runs", "replay"]
 
-_COMMANDS: dict[str, Callable[[DictConfig, Path], Path]] = {"train": train, "evaluate": evaluate}
+_COMMANDS: dict[str, Callable[[DictConfig, Path], Path]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "pretrain": pretrain,
+}
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ def replay(config: DictConfig, folder: Path) -> Replay:
         folder: Existing, empty run folder.
 
     Raises:
-        ConfigError: Not the folder of a finished run of train or evaluate.
+        ConfigError: Not the folder of a finished run of train, evaluate or pretrain.
         DataError: A damaged file, or recordings that are not those of the run.
     """
     run = Path(config.run)
@@ -138,7 +144,7 @@ def _require_same_recordings(receipt: Mapping[str, Any], config: DictConfig) -> 
         DataError: Names the recordings.
     """
     expected = dict(receipt["data"]["content_hashes"])
-    found = _content_hashes(config)
+    found = _content_hashes(receipt["command"], config)
     changed = sorted(label for label in expected if label in found and found[label] != expected[label])
     missing, added = sorted(set(expected) - set(found)), sorted(set(found) - set(expected))
     said = [
@@ -152,8 +158,10 @@ def _require_same_recordings(receipt: Mapping[str, Any], config: DictConfig) -> 
         )
 
 
-def _content_hashes(config: DictConfig) -> dict[str, str]:
-    if "checkpoint" in config:
+def _content_hashes(command: str, config: DictConfig) -> dict[str, str]:
+    if command == "pretrain":
+        return load_pretraining_windows(config).content_hashes()
+    if command == "evaluate":
         preprocessing = BrainDecoder.from_pretrained(str(config.checkpoint)).preprocessing
     else:
         steps = OmegaConf.to_container(config.preprocessing, resolve=True)
@@ -187,7 +195,10 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _prediction_columns(before: Path, after: Path) -> Iterator[tuple[str, Any, Any]]:
-    was, now = (read_predictions(folder / "predictions.parquet") for folder in (before, after))
+    files = [folder / "predictions.parquet" for folder in (before, after)]
+    if not any(file.is_file() for file in files):
+        return
+    was, now = (read_predictions(file) for file in files)
     if len(was) != len(now):
         yield "number of predictions", len(was), len(now)
         return

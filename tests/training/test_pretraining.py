@@ -109,6 +109,9 @@ def test_tokenizer_then_encoder_are_trained_scored_and_saved(pretrain: Pretrain,
     assert all(np.array_equal(frozen[name], own[name]) for name in own)
     told, scores = read(first / "pretraining.json"), read(first / "metrics.json")["metrics"]
     assert told["n_train"] + told["n_validation"] == 6 * 6 and len(told["held_out"]) == 2
+    assert {name.split()[0] for name in told["held_out"]} == {"four", "three"}
+    hashes = read(first / "receipt.json")["data"]["content_hashes"]
+    assert len(hashes) == 6 and len(set(hashes.values())) == 6
     assert -1 <= scores["pearson"]["value"] <= 1 and "pearson_alpha" in scores
     codes = read(second / "metrics.json")["metrics"]
     assert 0 <= codes["accuracy"]["baseline"] <= 1 and "accuracy_level_1" in codes
@@ -159,6 +162,23 @@ def test_the_same_seed_gives_the_same_weights(pretrain: Pretrain, tmp_path: Path
         assert pretrain(*TOKENIZER, f"out={folder}") == 0
     weights = [(folder / "checkpoint" / "model.safetensors").read_bytes() for folder in folders]
     assert weights[0] == weights[1]
+
+
+def test_a_receipt_of_pretraining_gives_the_same_numbers_again(
+    pretrain: Pretrain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert pretrain(*TOKENIZER, f"out={first}") == 0
+    assert pretrain(*ENCODER, f"checkpoint={first}", f"out={second}") == 0
+    for run in (first, second):
+        assert main(["replay", f"run={run}", f"out={tmp_path / f'{run.name}_again'}"]) == 0
+        assert "The same: all" in capsys.readouterr().out
+    assert (tmp_path / "second_again" / "report.html").is_file()
+    write_people(tmp_path / "data" / "blind", ("C3", "C4", "Cz"), ("v", "w", "x"))
+    added = tmp_path / "data" / "blind" / "sub-x_raw.fif"
+    added.rename(tmp_path / "data" / "three" / "sub-x_raw.fif")
+    assert main(["replay", f"run={first}", f"out={tmp_path / 'refused'}"]) == 1
+    assert "The recordings are not those of the run (added: three sub-x" in capsys.readouterr().err
 
 
 @pytest.mark.slow
