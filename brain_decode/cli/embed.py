@@ -1,4 +1,4 @@
-"""Write the embeddings of a saved decoder for a recording file as NPZ."""
+"""Write the embeddings of a saved decoder or pretrained encoder for a recording file as NPZ."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def run(config: DictConfig, folder: Path) -> None:
         Path(config.input),
         config.events and Path(config.events),
         input_unit=config.get("input_unit"),
+        window_s=float(config.window_s),
     )
     buffer = io.BytesIO()
     np.savez(buffer, embedding=embedding, onset_s=onset_s)

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 
 from brain_decode.core.errors import ConfigError, DataError, unknown_option
+from brain_decode.core.resources import catalogue_root
 from brain_decode.decoder.part_card import part_card
 from brain_decode.encoders import brainomni
 from brain_decode.encoders.brainomni import BrainOmni
@@ -78,7 +80,11 @@ def convert(model: str, source: str | Path, out: str | Path, *, compat: str | No
     load_weights(built, _KINDS[model].weights(_own_tensors(model, state)), what=f"{model} of {_CONFIG_NAME}")
     content = _sha256(path)
     part = PretrainedPart(
-        _KINDS[model].kind, built.architecture, settings, built.state_dict(), _provenance(model, path, content, state)
+        _KINDS[model].kind,
+        built.architecture,
+        settings,
+        built.state_dict(),
+        _provenance(model, path, content, state) | _preprocessing(compat),
     )
     write_part(part, Path(out), card=part_card(part))
     return part
@@ -165,6 +171,13 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _preprocessing(compat: str | None) -> dict[str, Any]:
+    """Return the name and the steps of what comes before the model."""
+    name = "brainomni_official" if compat == "official" else "brainomni"
+    text = (catalogue_root() / "conf" / "preprocessing" / f"{name}.yaml").read_text(encoding="utf-8")
+    return {"preprocessing_name": name, "preprocessing": yaml.safe_load(text)}
+
+
 def _provenance(model: str, path: Path, content: str, state: Mapping[str, torch.Tensor]) -> dict[str, Any]:
     released = _RELEASED.get(content)
     told = {
@@ -172,6 +185,5 @@ def _provenance(model: str, path: Path, content: str, state: Mapping[str, torch.
         "source": f"{_SOURCE}, released weights" if released else "a file whose content is not a known release",
         "sha256": content,
         "licence": "MIT" if released else "not stated; that of the file's authors",
-        "preprocessing_name": "brainomni",
     }
     return told | ({"rotary": rotary_kind(state)} if model == "brainomni" else {})

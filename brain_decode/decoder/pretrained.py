@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +35,7 @@ def pretrained_encoder(
     source: str | Path,
     weights: str = "pretrained",
     adaptation: str = "linear_probe",
+    pool: str | None = None,
     layer_decay: float = 0.75,
     rank: int = 8,
     alpha: float = 16.0,
@@ -47,6 +50,7 @@ def pretrained_encoder(
             form), "frozen_probe" (the encoder stays as it is, a two-layer head is trained by gradient descent), "lora"
             (low-rank adapters are trained beside its linear layers) or "fine_tune" (everything but what the encoder
             says is frozen is trained).
+        pool: How the encoder makes one vector of a window; as it was pretrained where None. See the encoder.
         layer_decay: In fine-tuning, the rate of a layer over that of the next one; 1 trains all layers alike.
         rank: Of LoRA's adapters.
         alpha: Weight of LoRA's adapters, times `rank`.
@@ -62,7 +66,7 @@ def pretrained_encoder(
         raise ConfigError(
             f"layer_decay is the rate of a layer over that of the next one, in (0, 1]; got {layer_decay}."
         )
-    part = read_part(source, kind="encoder")
+    part = _pooled(read_part(source, kind="encoder"), pool)
     if weights == "pretrained":
         encoder = Encoder.from_part(part, signal_spec)
     else:
@@ -74,6 +78,15 @@ def pretrained_encoder(
     else:
         encoder.requires_grad_(False).eval()
     return encoder
+
+
+def _pooled(part: PretrainedPart, pool: str | None) -> PretrainedPart:
+    """Return the part with another pool."""
+    if pool is None:
+        return part
+    if "pool" not in inspect.signature(resolve_encoder(part.architecture)).parameters:
+        raise ConfigError(f"Encoder '{part.architecture}' has no choice of pool. Leave encoder.pool=null.")
+    return replace(part, settings={**part.settings, "pool": pool})
 
 
 def _adapted_layers(encoder: Encoder) -> list[str]:

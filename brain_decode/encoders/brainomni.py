@@ -16,11 +16,12 @@ from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.tokenizers import braintokenizer
 from brain_decode.tokenizers.base import Tokens
-from brain_decode.tokenizers.braintokenizer import BrainTokenizer
+from brain_decode.tokenizers.braintokenizer import BrainTokenizer, window_starts
 
 __all__ = ["BrainOmni", "MaskDraws", "from_official", "settings_from_official"]
 
 _COMPAT = ("official",)
+_POOLS = ("mean", "steps")
 _ROTARY_BASE = 10000.0
 _CACHED_POSITIONS = 240  # beyond which the authors' code makes its table anew, and right
 _UNCHANGED_SHARE = 0.2  # of the masked tokens: they get another token instead of the mask's
@@ -32,7 +33,6 @@ class BrainOmni(Encoder):
 
     The default sizes are those of the tiny model. Tokens of `n_sources` sources and time steps pass blocks in which one
     half of the values attends along time and the other across sources; the halves change places from block to block.
-    The pooled embedding is the mean over time, one vector per source, joined: (batch, n_sources * dim).
 
     Args:
         signal_spec: Of the windows; only the rate matters, montages and lengths may differ.
@@ -44,6 +44,9 @@ class BrainOmni(Encoder):
         overlap: Share of a tokenizer window that the next one repeats.
         mask_ratio: Share of the tokens that pretraining hides.
         n_levels_predicted: Levels of codes that pretraining predicts; all where None.
+        pool: How tokens become the embedding of a window. "mean" (the paper's) averages over time and joins the
+            sources: (batch, n_sources * dim), for windows of any length. "steps" joins the steps too, which keeps what
+            is when: (batch, n_sources * n_steps * dim), for windows of the length in `signal_spec`.
         compat: "official" restores what the authors' code does with the released weights: the rotary table has lost its
             sines (up to 240 tokens), the last block is left out of embeddings, attention drops values in evaluation
             too; and the tokenizer's own quirks.
@@ -72,10 +75,13 @@ class BrainOmni(Encoder):
         overlap: float = 0.25,
         mask_ratio: float = 0.5,
         n_levels_predicted: int | None = None,
+        pool: str = "mean",
         compat: str | None = None,
     ) -> None:
         super().__init__(signal_spec)
         _require_options(dim, n_heads, mask_ratio, compat)
+        if pool not in _POOLS:
+            raise unknown_option("pool", pool, _POOLS)
         self.official = compat == "official"
         self.tokenizer = BrainTokenizer(**{**(tokenizer or {}), "compat": compat})
         self.dim, self.overlap, self.mask_ratio = dim, overlap, mask_ratio
@@ -93,7 +99,13 @@ class BrainOmni(Encoder):
             part.apply(_initialise)
         self.tokenizer.requires_grad_(False)
         self.set_pretraining(False)
-        self.embedding_dim = self.tokenizer.n_sources * dim
+        self.pool = pool
+        self.embedding_dim = self.tokenizer.n_sources * dim * (self._n_steps() if pool == "steps" else 1)
+
+    def _n_steps(self) -> int:
+        """Return the steps of a window of the length in `signal_spec`."""
+        length = self.tokenizer.window_samples
+        return window_starts(self.signal_spec.n_times, length, self.overlap)[1] * self.tokenizer.steps_per_window
 
     def set_pretraining(self, on: bool) -> None:
         """Give the parts that only pretraining uses (the mask's vector, the prediction of codes) a gradient or none."""
@@ -120,15 +132,29 @@ class BrainOmni(Encoder):
         return self.tokenizer.tokenize(batch, self.overlap)
 
     def forward(self, batch: SignalBatch) -> BrainEmbedding:
-        """Return (batch, source * dim) means over time and the tokens (batch, source * step, dim)."""
+        """Return the pooled tokens, and all of them, (batch, source * step, dim).
+
+        Raises:
+            SpecMismatch: With pool="steps", windows of another length.
+        """
         return self.embed(self.tokenize(batch))
 
     def embed(self, tokens: Tokens) -> BrainEmbedding:
         """Return what `forward` returns, of tokens that are there already."""
         encoded = self.encode(tokens)
         weight = tokens.mask[..., None].to(encoded.dtype)
+        if self.pool == "steps":
+            self._require_steps(encoded.shape[2])
+            return BrainEmbedding((encoded * weight).flatten(1), encoded.flatten(1, 2))
         pooled = (encoded * weight).sum(2) / weight.sum(2).clamp(min=1)
         return BrainEmbedding(pooled.flatten(1), encoded.flatten(1, 2))
+
+    def _require_steps(self, n_steps: int) -> None:
+        if n_steps != self._n_steps():
+            raise SpecMismatch(
+                f"BrainOmni with pool=steps was built for windows of {self._n_steps()} steps; these have {n_steps}. "
+                "Give windows of one length, or choose pool=mean."
+            )
 
     def encode(self, tokens: Tokens) -> torch.Tensor:
         """Return (batch, source, step, dim) of unit length."""

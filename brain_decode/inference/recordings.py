@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from brain_decode.core.errors import DataError
+from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.bids import read_events
 from brain_decode.datasets.formats import open_recording
 from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.decoder.pretrained_embedding import embed_by_pretrained
 from brain_decode.inference.volumes import is_image_file, read_image
+from brain_decode.nn.weights_folder import holds_part
 from brain_decode.signals.nibabel_conversion import open_run_image
 from brain_decode.signals.recording import Entities, Recording
 from brain_decode.signals.spec import probability_columns
@@ -72,9 +74,31 @@ def predictions_table(
 
 
 def embeddings_of(
-    checkpoint: str, path: Path, events: Path | None = None, *, input_unit: str | None = None
+    checkpoint: str,
+    path: Path,
+    events: Path | None = None,
+    *,
+    input_unit: str | None = None,
+    window_s: float = 10.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (n_windows, dim) embeddings and the (n_windows,) onset of each window in seconds."""
+    """Return (n_windows, dim) embeddings and the (n_windows,) onset of each window in seconds.
+
+    Args:
+        checkpoint: Folder or Hub id of a decoder, or of a pretrained encoder, which takes any sensors.
+        path: Recording file.
+        events: Table of events that replaces the recording's own; decoders cut around them.
+        input_unit: What the numbers of the file really are in, where it is labelled wrongly.
+        window_s: Length of the windows that a pretrained encoder embeds, one after the other.
+
+    Raises:
+        ConfigError: Nothing at `checkpoint`, or events for a pretrained encoder.
+        SpecMismatch: The recording lacks what the decoder needs.
+        DataError: The file cannot be read.
+    """
+    if holds_part(checkpoint):
+        if events is not None:
+            raise ConfigError("A pretrained encoder embeds windows that follow each other; leave out events=.")
+        return embed_by_pretrained(checkpoint, read_recording(path), window_s=window_s, input_unit=input_unit)
     decoder = BrainDecoder.from_pretrained(checkpoint)
     windows = decoder.windows(read_for(decoder, path, events), input_unit=input_unit)
     return decoder.embed_windows(windows), windows.table["onset_s"].to_numpy(float)

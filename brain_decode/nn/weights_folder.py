@@ -16,7 +16,7 @@ from torch import nn
 from brain_decode.core.errors import ConfigError, DataError, StorageError
 from brain_decode.core.files import make_folder, place_beside, storage_error
 
-__all__ = ["PretrainedPart", "build_pretrained", "load_weights", "read_part", "write_part"]
+__all__ = ["PretrainedPart", "build_pretrained", "holds_part", "load_weights", "read_part", "write_part"]
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -121,6 +121,16 @@ def read_part(source: str | Path, *, kind: str | None = None) -> PretrainedPart:
     except (SafetensorError, OSError) as error:
         raise DataError(f"'{path}' is damaged or no safetensors file: {error}. Copy it again.") from error
     return PretrainedPart(found, architecture, settings, tensors, dict(config.get("provenance") or {}))
+
+
+def holds_part(source: str | Path) -> bool:
+    """Return whether a folder, run folder or Hub id holds a pretrained part, and no decoder.
+
+    Raises:
+        ConfigError: Nothing there.
+        DataError: A damaged `config.json`.
+    """
+    return "kind" in _read_config(_local_folder(source) / "config.json")
 
 
 def _local_folder(source: str | Path) -> Path:

@@ -129,5 +129,5 @@ class Tokenizer(nn.Module, ABC):
         if abs(rate_hz - self.rate_hz) > 1e-6:
             raise SpecMismatch(
                 f"{type(self).__name__} needs {self.rate_hz:g} Hz, the windows have {rate_hz:g} Hz. Add a resample "
-                f"step: preprocessing={self.architecture} has one."
+                "step: preprocessing=brainomni has one."
             )

@@ -139,6 +139,8 @@ def test_an_encoder_is_converted_whole_and_says_which_rotary_table_its_file_held
     assert (
         part.provenance["sha256"] in card and "not a known release" in card and str(part.provenance["rotary"]) in card
     )
+    assert "| preprocessing | brainomni_official |" in card
+    assert part.provenance["preprocessing"]["window_steps"][0]["settings"] == {"compat": "official"}
     encoder = Encoder.from_pretrained(tmp_path / "out", SPEC)
     assert isinstance(encoder, BrainOmni) and encoder.official and encoder.overlap == 0.25
     own = encoder.state_dict()

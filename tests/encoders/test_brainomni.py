@@ -63,6 +63,20 @@ def test_embeddings_have_one_size_whatever_the_montage_and_tokens_of_unit_length
 
 
 @torch.no_grad()
+def test_steps_may_be_joined_instead_of_averaged_in_windows_of_one_length():
+    model, averaged = encoder(pool="steps"), encoder()
+    batch = recording(4, 128)
+    joined = model(batch).pooled
+    assert joined.shape == (1, model.embedding_dim) and model.embedding_dim == 3 * 16 * 12
+    means = joined.view(1, 3, 12, 16).mean(2).flatten(1)
+    torch.testing.assert_close(means, averaged(batch).pooled)
+    with pytest.raises(SpecMismatch, match="built for windows of 12 steps; these have 32"):
+        model(recording(4, 400))
+    with pytest.raises(ConfigError, match="Unknown pool 'step'. Did you mean 'steps'"):
+        encoder(pool="step")
+
+
+@torch.no_grad()
 def test_evaluation_is_deterministic_and_only_the_official_way_drops_values_in_it():
     tokens = random_tokens(1, 12, encoder())
     for compat, same in ((None, True), ("official", False)):

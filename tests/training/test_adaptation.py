@@ -21,6 +21,7 @@ from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.pretrained import pretrained_encoder, save_encoder, save_tokenizer
 from brain_decode.encoders.brainomni import BrainOmni
 from brain_decode.encoders.eegformer import EEGFormer
+from brain_decode.encoders.nice import NICE
 from brain_decode.heads.classification import Classification
 from brain_decode.nn.low_rank import merge_low_rank
 from brain_decode.signals.batch import SignalBatch
@@ -57,6 +58,16 @@ def test_a_linear_probe_leaves_the_encoder_alone_and_fine_tuning_all_but_the_tok
     tuned = pretrained_encoder(SPEC, tmp_path / "weights", adaptation="fine_tune")
     trained = {name.split(".")[0] for name, weight in tuned.named_parameters() if weight.requires_grad}
     assert trained == {"blocks"}  # the projection is the identity where widths agree
+
+
+def test_pretrained_weights_take_another_pool_where_the_encoder_has_the_choice(tmp_path: Path):
+    saved = save(tmp_path / "weights")
+    joined = pretrained_encoder(SPEC, tmp_path / "weights", pool="steps")
+    assert joined.embedding_dim == 12 * saved.embedding_dim and joined.config["pool"] == "steps"
+    assert torch.equal(joined.blocks[0].widen.weight, saved.blocks[0].widen.weight)
+    save_encoder(NICE(SPEC), tmp_path / "nice", {"name": "nice", "licence": "CC0"})
+    with pytest.raises(ConfigError, match="'nice' has no choice of pool"):
+        pretrained_encoder(SPEC, tmp_path / "nice", pool="steps")
 
 
 def test_random_weights_have_the_same_sizes_and_other_values(tmp_path: Path):
