@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import shutil
@@ -15,7 +16,15 @@ from typing import Any
 
 from brain_decode.core.errors import DataError, StorageError
 
-__all__ = ["make_folder", "place_beside", "remove_abandoned", "storage_error", "write_atomically"]
+__all__ = [
+    "make_folder",
+    "place_beside",
+    "read_json_object",
+    "remove_abandoned",
+    "sha256_of",
+    "storage_error",
+    "write_atomically",
+]
 
 _REMEDIES = {
     errno.ENOSPC: "the disk is full. Free space or choose another folder",
@@ -33,6 +42,7 @@ _REMEDIES = {
     errno.ESTALE: "the network drive is gone. Repeat the command when it is back, or choose another folder",
 }
 _ABANDONED = ".*.part"
+_BLOCK_BYTES = 1 << 22
 
 
 def storage_error(path: Path | str, error: OSError) -> StorageError:
@@ -52,6 +62,34 @@ def make_folder(folder: Path) -> Path:
     except OSError as error:
         raise storage_error(folder, error) from error
     return folder
+
+
+def read_json_object(path: Path, *, remedy: str) -> dict[str, Any]:
+    """Return the object that an existing JSON file holds.
+
+    Args:
+        path: Of the file.
+        remedy: Sentence that ends the error: what the person can do.
+
+    Raises:
+        DataError: Not JSON, or JSON that holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise DataError(f"'{path}' is not valid JSON: {error}. {remedy}") from error
+    if not isinstance(content, dict):
+        raise DataError(f"'{path}' must hold a JSON object, it holds a {type(content).__name__}. {remedy}")
+    return content
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file's content in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def write_atomically(path: Path, content: bytes | str | Mapping[str, Any] | list[Any]) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from brain_decode.core.files import place_beside, remove_abandoned, storage_error
+from brain_decode.core.files import place_beside, remove_abandoned, sha256_of, storage_error
 from brain_decode.signals.space import Space, space_from_json
 
 __all__ = [
@@ -25,7 +24,6 @@ __all__ = [
     "write_entry",
 ]
 
-_BLOCK_BYTES = 1 << 22
 _FORMAT = 1
 
 
@@ -168,14 +166,6 @@ def sha256_of_files(files: Sequence[Path], known: dict[tuple[str, int, int], str
         for member in members:
             status = member.stat()
             place = (str(member.resolve()), status.st_size, status.st_mtime_ns)
-            digest = known.get(place) or _sha256(member)
+            digest = known.get(place) or sha256_of(member)
             found.append({"path": place[0], "size": place[1], "modified_ns": place[2], "sha256": digest})
     return found
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()

@@ -10,17 +10,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from brain_decode.core.errors import ConfigError, DataError, StorageError
-from brain_decode.core.files import make_folder, place_beside, storage_error
+from brain_decode.core.files import make_folder, place_beside, read_json_object, storage_error
 from brain_decode.decoder.architectures import resolve_encoder, resolve_head
 from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
 from brain_decode.decoder.card import model_card
 from brain_decode.encoders.base import Encoder
+from brain_decode.nn.weights_folder import local_folder
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.spec import SignalSpec, TargetSpec
 
 __all__ = ["ARTIFACT_FILES", "load_decoder", "save_decoder"]
 
 FORMAT = 1
+_ABSENT = "No decoder at '{source}': it has no config.json. Give the checkpoint/ folder of a run."
 ARTIFACT_FILES = ("config.json", "preprocessing.json", "model.safetensors", "README.md", "receipt.json")
 
 
@@ -81,7 +83,7 @@ def _replace_folder(partial: Path, folder: Path) -> None:
 
 def load_decoder(source: str | Path, *, encoder_class: type[Encoder] | None = None) -> BrainDecoder:
     """Load an artefact from a folder or a Hub id; see `BrainDecoder.from_pretrained`."""
-    folder = _local_folder(source)
+    folder = local_folder(source, files=ARTIFACT_FILES, absent=_ABSENT)
     config = _read_json(folder / "config.json")
     if config.get("format") != FORMAT:
         raise DataError(f"'{folder}' has decoder format {config.get('format')}; this version reads format {FORMAT}.")
@@ -125,35 +127,10 @@ def _rebuild(folder: Path, config: dict[str, Any], encoder_class: type[Encoder] 
     )
 
 
-def _local_folder(source: str | Path) -> Path:
-    folder = Path(source)
-    if (folder / "config.json").is_file():
-        return folder
-    if (folder / "checkpoint" / "config.json").is_file():
-        return folder / "checkpoint"
-    if folder.exists() or str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
-        raise ConfigError(f"No decoder at '{source}': it has no config.json. Give the checkpoint/ folder of a run.")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(source), allow_patterns=list(ARTIFACT_FILES)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ConfigError(
-            f"'{source}' is neither a folder here nor a Hub repository that could be read ({type(error).__name__})."
-        ) from error
-
-
 def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise DataError(f"The decoder lacks '{path.name}'; copy the whole checkpoint folder.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"'{path}' is not valid JSON: {error}. Copy the checkpoint again.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"'{path}' must hold a JSON object, it holds a {type(content).__name__}.")
-    return content
+    if not path.is_file():
+        raise DataError(f"The decoder lacks '{path.name}'; copy the whole checkpoint folder.")
+    return read_json_object(path, remedy="Copy the checkpoint again.")
 
 
 def _read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import pickle
 import warnings
 import zipfile
@@ -16,6 +14,7 @@ import torch
 import yaml
 
 from brain_decode.core.errors import ConfigError, DataError, unknown_option
+from brain_decode.core.files import read_json_object, sha256_of
 from brain_decode.core.resources import catalogue_root
 from brain_decode.decoder.part_card import part_card
 from brain_decode.encoders import brainomni
@@ -38,7 +37,6 @@ _RELEASED = {
     "62c67ba6a84ea0625e67a3b5e7463fe3930bfee88a612a225e9062a052542ffc": "BrainOmni tiny",
     "435db24e57a55df05aa7e16355def7b7ecbedb22aa1ec16063e7d14efd2386d0": "BrainOmni base",
 }
-_BLOCK = 1 << 20
 _NOT_WEIGHTS = (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError, zipfile.BadZipFile)
 
 
@@ -78,7 +76,7 @@ def convert(model: str, source: str | Path, out: str | Path, *, compat: str | No
     state = read_state_dict(path)
     built = _built(model, settings)
     load_weights(built, _KINDS[model].weights(_own_tensors(model, state)), what=f"{model} of {_CONFIG_NAME}")
-    content = _sha256(path)
+    content = sha256_of(path)
     part = PretrainedPart(
         _KINDS[model].kind,
         built.architecture,
@@ -137,13 +135,7 @@ def _weights_file(model: str, source: Path) -> Path:
 def _read_settings(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ConfigError(f"'{_CONFIG_NAME}' is not beside the weights; it says how large the model is. Get it too.")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"'{path.name}' is not valid JSON: {error}. Get it again.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"'{path.name}' must hold a JSON object, it holds a {type(content).__name__}.")
-    return content
+    return read_json_object(path, remedy="Get it again.")
 
 
 def _built(model: str, settings: Mapping[str, Any]) -> BrainOmni | BrainTokenizer:
@@ -161,14 +153,6 @@ def _own_tensors(model: str, state: Mapping[str, torch.Tensor]) -> dict[str, tor
     if model == "braintokenizer" and any(key.startswith("tokenizer.") for key in state):
         return {key.removeprefix("tokenizer."): v for key, v in state.items() if key.startswith("tokenizer.")}
     return dict(state)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _preprocessing(compat: str | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,14 +14,24 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from brain_decode.core.errors import ConfigError, DataError, StorageError
-from brain_decode.core.files import make_folder, place_beside, storage_error
+from brain_decode.core.files import make_folder, place_beside, read_json_object, storage_error
 
-__all__ = ["PretrainedPart", "build_pretrained", "holds_part", "load_weights", "read_part", "write_part"]
+__all__ = [
+    "PretrainedPart",
+    "build_pretrained",
+    "holds_part",
+    "load_weights",
+    "local_folder",
+    "read_part",
+    "write_part",
+]
 
 Model = TypeVar("Model", bound=nn.Module)
 
 FORMAT = 1
 _FILES = ("config.json", "model.safetensors", "README.md", "receipt.json")
+_ABSENT = "No pretrained weights at '{source}': it has no config.json."
+_COPY = "Copy the folder again."
 _MOST_KEYS = 5  # named in an error
 
 
@@ -102,8 +112,8 @@ def read_part(source: str | Path, *, kind: str | None = None) -> PretrainedPart:
         ConfigError: Nothing there, or weights of another kind.
         DataError: Damaged or incomplete files.
     """
-    folder = _local_folder(source)
-    config = _read_config(folder / "config.json")
+    folder = local_folder(source, files=_FILES, absent=_ABSENT)
+    config = read_json_object(folder / "config.json", remedy=_COPY)
     if config.get("format") != FORMAT:
         raise DataError(f"'{folder}' has format {config.get('format')}; this version reads format {FORMAT}.")
     found = str(config.get("kind", "decoder"))
@@ -130,34 +140,35 @@ def holds_part(source: str | Path) -> bool:
         ConfigError: Nothing there.
         DataError: A damaged `config.json`.
     """
-    return "kind" in _read_config(_local_folder(source) / "config.json")
+    folder = local_folder(source, files=_FILES, absent=_ABSENT)
+    return "kind" in read_json_object(folder / "config.json", remedy=_COPY)
 
 
-def _local_folder(source: str | Path) -> Path:
+def local_folder(source: str | Path, *, files: Sequence[str], absent: str) -> Path:
+    """Return the folder with `config.json` that a folder, run folder or Hub id stands for.
+
+    Args:
+        source: What the person gave.
+        files: Names of the files that are fetched from the Hub.
+        absent: Sentence about a place where nothing is, with `{source}` in it.
+
+    Raises:
+        ConfigError: Nothing there.
+    """
     for folder in (Path(source), Path(source) / "checkpoint"):
         if (folder / "config.json").is_file():
             return folder
     if Path(source).exists() or str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
-        raise ConfigError(f"No pretrained weights at '{source}': it has no config.json.")
+        raise ConfigError(absent.format(source=source))
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(str(source), allow_patterns=list(_FILES)))
+        return Path(snapshot_download(str(source), allow_patterns=list(files)))
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
         raise ConfigError(
             f"'{source}' is neither a folder here nor a Hub repository that could be read ({type(error).__name__})."
         ) from error
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"'{path}' is not valid JSON: {error}. Copy the folder again.") from error
-    if not isinstance(content, dict):
-        raise DataError(f"'{path}' must hold a JSON object, it holds a {type(content).__name__}.")
-    return content
 
 
 def build_pretrained(wanted: type[Model], found: type, part: PretrainedPart, *arguments: Any) -> Model:
