@@ -53,6 +53,7 @@ class Encoder(nn.Module, ABC):
 
     architecture: ClassVar[str]
     needs_one_montage: ClassVar[bool] = True  # False for encoders that accept mixed montages in a batch
+    embeds_tokens: ClassVar[bool] = False  # True where `forward` takes what its frozen tokenizer made, too
     low_rank_layers: ClassVar[tuple[str, ...]] = ()  # last parts of the names of the layers that LoRA adapts
     embedding_dim: int
     config: dict[str, Any]

@@ -60,6 +60,7 @@ class BrainOmni(Encoder):
 
     architecture = "brainomni"
     needs_one_montage = False
+    embeds_tokens = True
     pretrains_on: ClassVar[str] = "tokens"
     tokenizer_architecture: ClassVar[str] = "braintokenizer"
     low_rank_layers = ("query_key_value", "out", "widen", "narrow")
@@ -118,10 +119,6 @@ class BrainOmni(Encoder):
         self.tokenizer.train(False)
         return self
 
-    def frozen_modules(self) -> tuple[nn.Module, ...]:
-        """Return what no training touches."""
-        return (self.tokenizer,)
-
     def layers(self) -> list[list[nn.Parameter]]:
         """Return the parameters that an embedding depends on, from input to output."""
         parts: list[nn.Module] = [self.projection, *self._used_blocks()]
@@ -131,16 +128,16 @@ class BrainOmni(Encoder):
         """Return the tokens that embeddings and pretraining are made of."""
         return self.tokenizer.tokenize(batch, self.overlap)
 
-    def forward(self, batch: SignalBatch) -> BrainEmbedding:
+    def forward(self, batch: SignalBatch | Tokens) -> BrainEmbedding:
         """Return the pooled tokens, and all of them, (batch, source * step, dim).
+
+        Args:
+            batch: Windows, or what `tokenize` made of them.
 
         Raises:
             SpecMismatch: With pool="steps", windows of another length.
         """
-        return self.embed(self.tokenize(batch))
-
-    def embed(self, tokens: Tokens) -> BrainEmbedding:
-        """Return what `forward` returns, of tokens that are there already."""
+        tokens = batch if isinstance(batch, Tokens) else self.tokenize(batch)
         encoded = self.encode(tokens)
         weight = tokens.mask[..., None].to(encoded.dtype)
         if self.pool == "steps":

@@ -51,7 +51,7 @@ class EmbeddingStream:
         if fresh is None:
             return None
         self._kept = _last_steps(fresh if self._kept is None else _joined(self._kept, fresh), self._n_steps)
-        return self.encoder.embed(self._kept)
+        return self.encoder(self._kept)
 
 
 def _joined(first: Tokens, second: Tokens) -> Tokens:

@@ -25,6 +25,7 @@ from brain_decode.signals.spec import SignalSpec
 from brain_decode.signals.windows import Windows
 from brain_decode.training.batches import BatchReader
 from brain_decode.training.recipes import Recipe
+from brain_decode.training.stored_tokens import TokenisedWindows, require_storable
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 from brain_decode.training.unfinished import fit_folder
 
@@ -273,6 +274,15 @@ class _EmbeddedWindows:
         return BrainEmbedding(self.embedding.pooled[rows]), self.target[rows]
 
 
+def _tokenised(encoder: Any, reader: GroupReader, n_windows: int) -> TokenisedWindows:
+    """Return the codes that a frozen tokenizer gives to windows, which it sees a few at a time."""
+    require_storable(encoder.tokenizer.codebook_size)
+    parts = np.array_split(np.arange(n_windows), -(-n_windows // _EMBEDDED_AT_ONCE))
+    codes = [encoder.tokenize(reader.batch(part)[0]).codes for part in track(parts, "Tokenising")]
+    stored = torch.cat(codes).to(torch.int16).numpy()
+    return TokenisedWindows(stored, encoder.tokenizer, reader.target_tensor(np.arange(n_windows)))
+
+
 class _AlreadyEmbedded(Encoder):
     """Stands in for the frozen encoder while its head is trained."""
 
@@ -327,6 +337,8 @@ def _fit_gradient(
     if frozen:
         everything = np.arange(len(joined))
         source = _EmbeddedWindows(_embedded(encoder, reader, everything), reader.target_tensor(everything))
+    elif encoder.embeds_tokens:
+        source = _tokenised(encoder, reader, len(joined))
     result = fit_network(
         _AlreadyEmbedded(decoder.signal_spec) if frozen else encoder,
         head,

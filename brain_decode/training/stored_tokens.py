@@ -16,7 +16,7 @@ from brain_decode.tokenizers.base import Tokens
 from brain_decode.training.batches import Batch
 from brain_decode.training.pretraining_windows import PretrainingWindows
 
-__all__ = ["StoredTokens", "store_tokens"]
+__all__ = ["StoredTokens", "TokenisedWindows", "require_storable", "store_tokens"]
 
 
 @dataclass(frozen=True)
@@ -35,15 +35,50 @@ class StoredTokens:
         """Return (window, space, time, level) int64."""
         return np.load(self.path, mmap_mode="r")[np.asarray(positions)].astype(np.int64)
 
-    @torch.no_grad()
     def tokens(self, positions: np.ndarray) -> Tokens:
         """Return the tokens of windows."""
-        codes = torch.from_numpy(self.codes(positions))
-        return Tokens(self.tokenizer.lookup(codes), codes, torch.ones(codes.shape[:3], dtype=torch.bool))
+        return _looked_up(self.tokenizer, self.codes(positions))
 
     def batch(self, positions: np.ndarray) -> Batch:
         """Return tokens, and nothing in the place of targets."""
         return self.tokens(positions), torch.empty(0)
+
+
+@dataclass(frozen=True)
+class TokenisedWindows:
+    """What a frozen tokenizer made of windows, once, for an encoder that sees them in every epoch.
+
+    Args:
+        codes: (window, space, time, level) int16 in memory: a hundredth of the features they stand for.
+        tokenizer: Looks codes up.
+        target: (window, …) target of each window.
+    """
+
+    codes: np.ndarray
+    tokenizer: Any
+    target: torch.Tensor
+
+    def batch(self, positions: np.ndarray) -> Batch:
+        """Return tokens and targets."""
+        rows = np.asarray(positions)
+        return _looked_up(self.tokenizer, self.codes[rows].astype(np.int64)), self.target[torch.from_numpy(rows)]
+
+
+@torch.no_grad()
+def _looked_up(tokenizer: Any, codes: np.ndarray) -> Tokens:
+    """Return the tokens of codes, on the device of the tokenizer."""
+    own = torch.from_numpy(codes).to(next(tokenizer.buffers()).device)
+    return Tokens(tokenizer.lookup(own), own, torch.ones(own.shape[:3], dtype=torch.bool, device=own.device))
+
+
+def require_storable(codebook_size: int) -> None:
+    """Refuse codebooks with more codewords than 16 bits can name.
+
+    Raises:
+        SpecMismatch: Says how many there are.
+    """
+    if codebook_size > np.iinfo(np.int16).max:
+        raise SpecMismatch(f"Codes are stored in 16 bits; {codebook_size} codewords are too many.")
 
 
 def store_tokens(encoder: Any, data: PretrainingWindows, path: Path, batch_size: int) -> StoredTokens:
@@ -59,8 +94,7 @@ def store_tokens(encoder: Any, data: PretrainingWindows, path: Path, batch_size:
         SpecMismatch: More codewords than 16 bits can name.
         StorageError: The disk is full.
     """
-    if encoder.tokenizer.codebook_size > np.iinfo(np.int16).max:
-        raise SpecMismatch(f"Codes are stored in 16 bits; {encoder.tokenizer.codebook_size} codewords are too many.")
+    require_storable(encoder.tokenizer.codebook_size)
     if not path.is_file():
         try:
             make_folder(path.parent)

@@ -15,7 +15,7 @@ import torch
 import yaml
 
 from brain_decode.cli.app import main
-from brain_decode.core.errors import ConfigError, LeakageError, MissingExtra
+from brain_decode.core.errors import ConfigError, LeakageError, MissingExtra, SpecMismatch
 from brain_decode.datasets.leakage import refuse_pretraining_overlap
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.pretrained import pretrained_encoder, save_encoder, save_tokenizer
@@ -30,6 +30,7 @@ from brain_decode.signals.spec import SignalSpec, TargetSpec
 from brain_decode.signals.windows import Windows
 from brain_decode.tokenizers.eegformer_vq import EEGFormerVQ
 from brain_decode.training.lightning_module import _Supervised
+from brain_decode.training.stored_tokens import TokenisedWindows, require_storable
 
 TOKENIZER = {"window_samples": 64, "n_filters": 4, "ratios": [4, 2, 2], "dim": 16, "n_sources": 3, "n_heads": 2,
              "codebook_dim": 16, "codebook_size": 64, "n_levels": 4}  # fmt: skip
@@ -164,6 +165,18 @@ def test_a_probe_is_scored_beside_the_same_encoder_with_random_weights_and_saved
     answers = decoder.predict(raw)
     truth = np.array(list(raw.annotations.description))
     assert np.mean(answers == truth) > 0.7
+
+
+def test_a_frozen_tokenizer_sees_each_window_once_and_its_tokens_give_the_same_embedding(tmp_path: Path):
+    encoder, batch = save(tmp_path / "weights").eval(), noise()
+    tokens = encoder.tokenize(batch)
+    kept = TokenisedWindows(tokens.codes.to(torch.int16).numpy(), encoder.tokenizer, torch.arange(4))
+    found, target = kept.batch(np.array([2, 0]))
+    assert torch.equal(found.codes, tokens.codes[[2, 0]]) and target.tolist() == [2, 0]
+    with torch.no_grad():
+        torch.testing.assert_close(encoder(found).pooled, encoder(batch).pooled[[2, 0]])
+    with pytest.raises(SpecMismatch, match="40000 codewords are too many"):
+        require_storable(40000)
 
 
 def test_fine_tuning_trains_the_blocks_and_leaves_the_tokenizer(train: Train, tmp_path: Path):
