@@ -30,7 +30,8 @@ def embed_by_pretrained(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the embeddings of windows that follow each other, of whatever brain sensors a recording has.
 
-    Cut trials are embedded as they are cut. The steps before the encoder are those it was pretrained with.
+    Cut trials are embedded as they are cut. Sensors that the recording marks as bad are left out. The steps before the
+    encoder are those it was pretrained with.
 
     Args:
         source: Folder, run folder, or Hub id of a pretrained encoder.
@@ -79,9 +80,10 @@ def _expected(recording: Recording, window_s: float) -> InputSpec:
     """Return the input of an encoder that takes the recording as it is."""
     if not isinstance(recording.space, Sensors):
         raise DataError(f"{recording.label} holds voxels; pretrained encoders read EEG and MEG.")
-    chosen = recording.space.brain_indices()
-    if not len(chosen):
-        raise DataError(f"{recording.label} has no brain sensors among {sorted(set(recording.space.types))}.")
+    names = np.array(recording.space.names)
+    chosen = [index for index in recording.space.brain_indices() if names[index] not in recording.bads]
+    if not chosen:
+        raise DataError(f"{recording.label} has no good brain sensors among {sorted(set(recording.space.types))}.")
     if window_s <= 0:
         raise ConfigError(f"window_s is a length in seconds above 0, got {window_s:g}.")
     start_s = 0.0 if recording.continuous else recording.start_s

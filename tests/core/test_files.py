@@ -10,7 +10,15 @@ import pytest
 
 from brain_decode.core import files
 from brain_decode.core.errors import DataError, StorageError
-from brain_decode.core.files import make_folder, place_beside, remove_abandoned, storage_error, write_atomically
+from brain_decode.core.files import (
+    make_folder,
+    place_beside,
+    read_json_object,
+    remove_abandoned,
+    sha256_of,
+    storage_error,
+    write_atomically,
+)
 
 
 @pytest.mark.parametrize(("content", "expected"), [(b"\x00\x01", b"\x00\x01"), ("größer", "größer".encode())])
@@ -74,3 +82,18 @@ def test_a_file_in_the_way_of_a_folder_is_refused(tmp_path: Path) -> None:
 def _disk_is_full(path: Path, data: bytes) -> None:
     path.write_bytes(data[:1])
     raise OSError(28, "No space left on device")
+
+
+def test_an_object_is_read_and_anything_else_in_a_json_file_is_refused(tmp_path: Path) -> None:
+    path = write_atomically(tmp_path / "x.json", {"a": 1})
+    assert read_json_object(path, remedy="Copy it again.") == {"a": 1}
+    for content, message in (("{", "is not valid JSON: .* Copy it again."), ("[1]", "it holds a list. Copy it again.")):
+        path.write_text(content)
+        with pytest.raises(DataError, match=message):
+            read_json_object(path, remedy="Copy it again.")
+
+
+def test_the_hash_of_a_file_is_that_of_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "abc"
+    path.write_bytes(b"abc")
+    assert sha256_of(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -65,6 +65,16 @@ def test_windows_follow_each_other_whatever_the_sensors_and_events_are(weights: 
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_sensors_marked_bad_are_left_out(weights: Path, raw: mne.io.RawArray):
+    marked, without = raw.copy(), raw.copy().drop_channels(["Cz"])
+    marked.info["bads"] = ["Cz"]
+    first, second = (
+        embed_by_pretrained(weights, recording_from_raw(given, entities=Entities("01")), window_s=2.0)[0]
+        for given in (marked, without)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
 def test_cut_trials_are_embedded_as_they_are(weights: Path, raw: mne.io.RawArray):
     raw = raw.copy().resample(256.0, verbose="error")
     events = np.array([[300, 0, 1], [900, 0, 1], [1500, 0, 1]])
@@ -101,7 +111,7 @@ def test_encoders_that_do_not_say_their_preprocessing_and_recordings_without_bra
     weights: Path, raw: mne.io.RawArray
 ):
     eyes = recording_from_raw(raw.copy().pick(["EOG"]), entities=Entities("01"))
-    with pytest.raises(DataError, match=r"has no brain sensors among \['eog'\]"):
+    with pytest.raises(DataError, match=r"has no good brain sensors among \['eog'\]"):
         embed_by_pretrained(weights, eyes, window_s=2.0)
     encoder = BrainOmni.from_pretrained(weights, SignalSpec(eyes.space, 512, 256.0))
     save_encoder(encoder, weights, {"name": "small", "licence": "CC0"})
