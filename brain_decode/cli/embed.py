@@ -24,6 +24,7 @@ def run(config: DictConfig, folder: Path) -> None:
         config.events and Path(config.events),
         input_unit=config.get("input_unit"),
         window_s=float(config.window_s),
+        channels=dict(config.channels),
     )
     buffer = io.BytesIO()
     np.savez(buffer, embedding=embedding, onset_s=onset_s)

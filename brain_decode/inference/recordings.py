@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import glob
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.bids import read_events
+from brain_decode.datasets.files import FilesDataset
 from brain_decode.datasets.formats import open_recording
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.pretrained_embedding import embed_by_pretrained
@@ -80,6 +84,7 @@ def embeddings_of(
     *,
     input_unit: str | None = None,
     window_s: float = 10.0,
+    channels: Mapping[str, Any] | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return (n_windows, dim) embeddings and the (n_windows,) onset of each window in seconds.
 
@@ -89,6 +94,8 @@ def embeddings_of(
         events: Table of events that replaces the recording's own; decoders cut around them.
         input_unit: What the numbers of the file really are in, where it is labelled wrongly.
         window_s: Length of the windows that a pretrained encoder embeds, one after the other.
+        channels: What a pretrained encoder is told of the file's channels: `montage`, `channel_names`, `channel_types`
+            of `FilesDataset`.
 
     Raises:
         ConfigError: Nothing at `checkpoint`, or events for a pretrained encoder.
@@ -98,10 +105,20 @@ def embeddings_of(
     if holds_part(checkpoint):
         if events is not None:
             raise ConfigError("A pretrained encoder embeds windows that follow each other; leave out events=.")
-        return embed_by_pretrained(checkpoint, read_recording(path), window_s=window_s, input_unit=input_unit)
+        recording = _read_told(path, channels or {})
+        return embed_by_pretrained(checkpoint, recording, window_s=window_s, input_unit=input_unit)
     decoder = BrainDecoder.from_pretrained(checkpoint)
     windows = decoder.windows(read_for(decoder, path, events), input_unit=input_unit)
     return decoder.embed_windows(windows), windows.table["onset_s"].to_numpy(float)
+
+
+def _read_told(path: Path, channels: Mapping[str, Any]) -> Recording:
+    """Return a recording file whose channels are named, typed and placed as the person says."""
+    recording = read_recording(path)
+    told = {name: value for name, value in channels.items() if value is not None}
+    if not told:
+        return recording
+    return FilesDataset(path.parent, name=path.name, files=glob.escape(path.name), **told).recordings()[0]
 
 
 def _answer_columns(decoder: BrainDecoder, answers: np.ndarray) -> pd.DataFrame:

@@ -72,7 +72,8 @@ def _require_geometry(batch: SignalBatch, is_meg: torch.Tensor) -> None:
     if lacking.any():
         raise DataError(
             f"{int(lacking.any(0).sum())} of {lacking.shape[1]} sensors have no position, and BrainTokenizer tells "
-            "sensors apart by position. Name a montage (datasets.loader.montage=standard_1005) or drop them."
+            "sensors apart by position. Name a montage (datasets.loader.montage=standard_1005; "
+            "channels.montage=standard_1005 of a file), or drop them."
         )
     turned = is_meg & ~batch.orientations.isfinite().all(-1)
     if turned.any():

@@ -107,6 +107,21 @@ def test_the_command_writes_embeddings_and_refuses_what_it_cannot_use(
         assert not (tmp_path / "refused").exists()
 
 
+def test_channels_of_a_file_are_named_typed_and_placed_as_the_person_says(
+    weights: Path, raw: mne.io.RawArray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    bare = raw.copy().set_montage(None, verbose="error").rename_channels({"Fz": "FZ.", "EOG": "Extra"})
+    bare.set_channel_types({"Extra": "eeg"}, verbose="error")
+    bare.save(tmp_path / "bare_raw.fif", verbose="error")
+    words = ["embed", f"checkpoint={weights}", f"input={tmp_path / 'bare_raw.fif'}", "window_s=3"]
+    assert main([*words, f"out={tmp_path / 'refused'}"]) == 1
+    assert "channels.montage=standard_1005 of a file" in capsys.readouterr().err
+    told = ["channels.montage=standard_1005", "channels.channel_names=clean", "channels.channel_types={Extra: misc}"]
+    assert main([*words, *told, f"out={tmp_path / 'out'}"]) == 0
+    with np.load(tmp_path / "out" / "embeddings.npz") as stored:
+        assert stored["embedding"].shape == (3, 48)
+
+
 def test_encoders_that_do_not_say_their_preprocessing_and_recordings_without_brain_sensors_are_refused(
     weights: Path, raw: mne.io.RawArray
 ):
