@@ -397,17 +397,3 @@ def _own_key(key: str) -> str:
         part, _, name = rest.rpartition(".")
         return f"blocks.{number}.{_BLOCK_PARTS.get(part, part)}.{name}"
     return key
-
-
-# A tokenizer that does not fit is refused here, because its codes would be looked up in the wrong codebooks.
-def require_same_tokenizer(encoder: BrainOmni, tokenizer: BrainTokenizer) -> None:
-    """Refuse tokens of a tokenizer with other sizes than the encoder's own.
-
-    Raises:
-        SpecMismatch: Says which sizes differ.
-    """
-    own, other = encoder.tokenizer.config, tokenizer.config
-    differing = {key: (own[key], other[key]) for key in own if own[key] != other[key] and key != "compat"}
-    if differing:
-        told = ", ".join(f"{key} {a} and {b}" for key, (a, b) in differing.items())
-        raise SpecMismatch(f"The encoder was built for another tokenizer: {told}. Use the tokenizer it came with.")

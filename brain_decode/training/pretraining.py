@@ -149,21 +149,34 @@ def _stage(config: DictConfig, data: PretrainingWindows, part: PretrainedPart | 
     entry = data.store.entries[0]
     spec = SignalSpec(entry.sensors, round(float(config.window_s) * entry.rate_hz), entry.rate_hz)
     settings = dict(OmegaConf.to_container(config.encoder, resolve=True))  # type: ignore[arg-type]
+    builder = instantiate({**settings, "_partial_": True, "_convert_": "all"})
+    _require_tokenizer(builder.func, part)
     if part is not None:
-        settings["tokenizer"] = {key: value for key, value in part.settings.items() if key != "compat"}
-    encoder = instantiate({**settings, "_partial_": True, "_convert_": "all"})(spec)
-    if not hasattr(encoder, "pretraining_terms"):
-        raise ConfigError(f"Encoder '{encoder.architecture}' has no self-supervised training. Try encoder=brainomni.")
-    if getattr(encoder, "pretrains_on", "signal") == "tokens":
-        if part is None:
-            raise ConfigError(
-                f"encoder={encoder.architecture} learns from the tokens of a pretrained tokenizer. Give its folder: "
-                "checkpoint=runs/pretrain/RUN."
-            )
+        builder.keywords["tokenizer"] = {key: value for key, value in part.settings.items() if key != "compat"}
+    encoder = builder(spec)
+    if part is not None:
         encoder.tokenizer.load_state_dict(Tokenizer.from_part(part).state_dict())
     if hasattr(encoder, "set_pretraining"):
         encoder.set_pretraining(True)
     return _Stage("encoder", encoder, part)
+
+
+def _require_tokenizer(encoder: type[Encoder], part: PretrainedPart | None) -> None:
+    """Refuse an encoder that learns nothing by itself, or a tokenizer that is missing or not the encoder's."""
+    name = getattr(encoder, "architecture", encoder.__name__)
+    if not hasattr(encoder, "pretraining_terms"):
+        raise ConfigError(f"Encoder '{name}' has no self-supervised training. Try encoder=brainomni.")
+    if getattr(encoder, "pretrains_on", "signal") == "signal":
+        if part is not None:
+            raise ConfigError(f"encoder={name} learns from the signal and brings its own tokenizer. Leave checkpoint=.")
+    elif part is None:
+        raise ConfigError(
+            f"encoder={name} learns from the tokens of a pretrained tokenizer. Give its folder: "
+            "checkpoint=runs/pretrain/RUN."
+        )
+    elif part.architecture != encoder.tokenizer_architecture:  # type: ignore[attr-defined]
+        wanted = encoder.tokenizer_architecture  # type: ignore[attr-defined]
+        raise ConfigError(f"encoder={name} learns from the tokens of {wanted}; checkpoint= holds {part.architecture}.")
 
 
 def _tokenizer_in(model: Tokenizer | Encoder) -> Tokenizer:

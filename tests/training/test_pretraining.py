@@ -17,6 +17,7 @@ from brain_decode.cli.app import main
 from brain_decode.cli.composition import compose
 from brain_decode.core.errors import ConfigError
 from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.decoder.pretrained import save_tokenizer
 from brain_decode.encoders.base import Encoder
 from brain_decode.encoders.brainomni import BrainOmni
 from brain_decode.nn.weights_folder import read_part
@@ -24,6 +25,7 @@ from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.tokenizers.base import Tokenizer
 from brain_decode.tokenizers.braintokenizer import BrainTokenizer
+from brain_decode.tokenizers.eegformer_vq import EEGFormerVQ
 from brain_decode.training.pretraining_windows import load_pretraining_windows
 
 RATE_HZ, SECONDS = 256.0, 12
@@ -189,6 +191,20 @@ def test_two_processes_pretrain_together(pretrain: Pretrain, tmp_path: Path) -> 
     assert pretrain(*ENCODER, *together, f"checkpoint={folder}", f"out={tmp_path / 'encoder'}") == 0
     sizes = "{n_layers: 1, n_decoder_layers: 1, dim: 16, n_heads: 2, codebook_size: 8}"
     assert pretrain("encoder=eegformer", f"+encoder.tokenizer={sizes}", *together, f"out={tmp_path / 'third'}") == 0
+
+
+def test_a_tokenizer_of_another_encoder_is_refused(
+    pretrain: Pretrain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    other = EEGFormerVQ(patch_samples=32, dim=16, n_layers=1, n_decoder_layers=1, n_heads=2, codebook_size=8)
+    save_tokenizer(other, tmp_path / "other", {"name": "other", "licence": "CC0"})
+    for words, message in (
+        (ENCODER, "learns from the tokens of braintokenizer; checkpoint= holds eegformer_vq"),
+        (["encoder=eegformer"], "learns from the signal and brings its own tokenizer"),
+    ):
+        assert pretrain(*words, f"checkpoint={tmp_path / 'other'}", f"out={tmp_path / 'refused'}") == 2
+        assert message in capsys.readouterr().err
 
 
 def test_what_cannot_be_pretrained_is_one_clear_error(
