@@ -114,10 +114,9 @@ def embeddings_of(
 
 def _read_told(path: Path, channels: Mapping[str, Any]) -> Recording:
     """Return a recording file whose channels are named, typed and placed as the person says."""
-    recording = read_recording(path)
     told = {name: value for name, value in channels.items() if value is not None}
-    if not told:
-        return recording
+    if not told or not path.exists():
+        return read_recording(path)
     return FilesDataset(path.parent, name=path.name, files=glob.escape(path.name), **told).recordings()[0]
 
 
