@@ -83,14 +83,24 @@ class OfficialSplit(Split):
     Args:
         zero_shot: No test stimulus occurs in training.
         forbids: Levels the authors promise to keep apart.
+        train_windows: How many training windows are kept, drawn at random, for curves of score against data; None
+            keeps all. A larger number keeps what a smaller one keeps, and more.
+        seed: Of that draw.
+
+    Raises:
+        ConfigError: Fewer than one window to keep.
     """
 
     zero_shot: bool = False
     forbids: tuple[str, ...] = ()
+    train_windows: int | None = None
+    seed: int = 0
     name = "official"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "forbids", tuple(self.forbids))
+        if self.train_windows is not None and self.train_windows < 1:
+            raise ConfigError(f"split.train_windows is a number of windows from 1 on, got {self.train_windows}.")
 
     def folds(self, table: pd.DataFrame) -> list[Fold]:
         """Return the one published fold.
@@ -109,7 +119,16 @@ class OfficialSplit(Split):
                 f"The official split has {len(train)} training and {len(test)} test windows in this table. Set "
                 "target.partition_column in the dataset's YAML, or use split=leave_run_out or split=contiguous_kfold."
             )
-        return [Fold("official", train, test)]
+        return [Fold("official", self._drawn(train), test)]
+
+    def _drawn(self, train: np.ndarray) -> np.ndarray:
+        if self.train_windows is None:
+            return train
+        if self.train_windows > len(train):
+            raise DataError(
+                f"There are {len(train)} training windows; split.train_windows={self.train_windows} are too many."
+            )
+        return np.sort(np.random.default_rng(self.seed).permutation(train)[: self.train_windows])
 
 
 @dataclass(frozen=True)

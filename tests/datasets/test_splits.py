@@ -342,3 +342,24 @@ def test_whole_concepts_are_held_out_unless_windows_overlap_too_much(soa_s: floa
     fold = inner_folds(table, np.arange(len(table)), zero_shot=True)[0]
     concepts = table["concept"].to_numpy()
     assert bool(set(concepts[fold.train]) & set(concepts[fold.test])) is shares_concepts
+
+
+def test_an_official_split_keeps_as_many_training_windows_as_asked_and_nests_them() -> None:
+    table = make_table()
+    table = table.assign(partition=np.where(table["run"] == "3", "test", "train"))
+    (few,), (more,) = OfficialSplit(train_windows=7).folds(table), OfficialSplit(train_windows=20).folds(table)
+    (whole,) = OfficialSplit().folds(table)
+    assert (len(few.train), len(more.train), len(whole.train)) == (7, 20, 40)
+    assert set(few.train) < set(more.train) < set(whole.train)
+    np.testing.assert_array_equal(few.test, whole.test)
+    (other,) = OfficialSplit(train_windows=7, seed=1).folds(table)
+    assert set(other.train) != set(few.train)
+
+
+def test_more_training_windows_than_there_are_is_refused() -> None:
+    table = make_table()
+    table = table.assign(partition=np.where(table["run"] == "3", "test", "train"))
+    with pytest.raises(DataError, match=r"There are 40 training windows; split.train_windows=41 are too many"):
+        OfficialSplit(train_windows=41).folds(table)
+    with pytest.raises(ConfigError, match=r"number of windows from 1 on, got 0"):
+        OfficialSplit(train_windows=0)
