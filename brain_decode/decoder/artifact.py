@@ -52,6 +52,7 @@ def _write_files(decoder: BrainDecoder, folder: Path) -> None:
         "signal_spec": decoder.signal_spec.to_json(),
         "target_spec": decoder.target_spec.to_json(),
         "input_spec": decoder.input_spec.to_json(),
+        **({"generator": decoder.generator} if decoder.generator else {}),
         "provenance": {key: value for key, value in decoder.provenance.items() if key != "receipt"},
     }
     _write_json(folder / "config.json", config)
@@ -124,6 +125,7 @@ def _rebuild(folder: Path, config: dict[str, Any], encoder_class: type[Encoder] 
         target_spec=target_spec,
         input_spec=InputSpec.from_json(config["input_spec"]),
         provenance=provenance,
+        generator=config.get("generator"),
     )
 
 

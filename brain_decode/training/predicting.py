@@ -14,7 +14,7 @@ from brain_decode.evaluation.retrieval import REPETITION_COUNTS, Gallery, Galler
 from brain_decode.signals.spec import probability_columns
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 
-__all__ = ["build_gallery", "gallery_kind", "predict_rows", "selection_score"]
+__all__ = ["averaged_answers", "build_gallery", "gallery_kind", "predict_rows", "selection_score"]
 
 _BATCH = 512  # windows read and answered at once
 _AVERAGED_BATCH = 32  # stimuli averaged at once; each brings all its repetitions
@@ -80,10 +80,27 @@ def _predict_retrieval(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, 
     return pd.concat(frames, ignore_index=True)
 
 
-def _ranked(decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups, gallery: Gallery) -> pd.DataFrame:
+def averaged_answers(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the answer (n, dim) to each stimulus, from the average of its repetitions, and its row of the table.
+
+    Args:
+        decoder: Fitted, for retrieval.
+        trials: The run's windows.
+        rows: Positions to answer; stimuli of each subject in the order of their first appearance.
+    """
+    groups = repetition_groups(trials.table, rows)
+    table = trials.table.iloc[groups.first_rows()].assign(n_repetitions=groups.sizes)
+    return table, _answers_of_groups(decoder, trials, groups)
+
+
+def _answers_of_groups(decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups) -> np.ndarray:
     size = _BATCH if len(groups) == len(groups.rows) else _AVERAGED_BATCH
     parts = [np.arange(start, min(start + size, len(groups))) for start in range(0, len(groups), size)]
-    answers = np.concatenate([_group_answers(decoder, trials, groups.members(part)) for part in parts])
+    return np.concatenate([_group_answers(decoder, trials, groups.members(part)) for part in parts])
+
+
+def _ranked(decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups, gallery: Gallery) -> pd.DataFrame:
+    answers = _answers_of_groups(decoder, trials, groups)
     frame = trials.table.iloc[groups.first_rows()].assign(window=groups.first_rows())
     wanted = frame["concept" if gallery.kind == "concept_centre" else "stimulus"].astype(str)
     similarity, truth = similarities(answers, gallery), gallery.positions(wanted.tolist())
