@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from brain_decode.heads.base import ClosedFormHead, Head
 from brain_decode.nn.low_rank import merge_low_rank
 from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.preprocessing.channels import Pick
-from brain_decode.signals.batch import SignalBatch
+from brain_decode.signals.batch import SignalBatch, subject_indices
 from brain_decode.signals.space import Space
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.signals.windows import Windows
 from brain_decode.training.batches import BatchReader
 from brain_decode.training.recipes import Recipe
+from brain_decode.training.stored_averages import store_averages
 from brain_decode.training.stored_tokens import TokenisedWindows, require_storable
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 from brain_decode.training.unfinished import fit_folder
@@ -113,6 +115,14 @@ class GroupReader:
     def batch(self, positions: np.ndarray) -> tuple[SignalBatch, torch.Tensor]:
         """Return the batch and its targets: class indices (int64) or vectors (float32)."""
         return SignalBatch.from_windows(self.windows(positions), self.subjects), self.target_tensor(positions)
+
+    def subject_indices(self, positions: np.ndarray) -> torch.Tensor:
+        """Return the index of each position's subject among the training subjects, -1 for others."""
+        return subject_indices(self._subject_labels[self.groups.first_rows()[np.asarray(positions)]], self.subjects)
+
+    @cached_property
+    def _subject_labels(self) -> np.ndarray:
+        return self.trials.table["subject"].astype(str).to_numpy()
 
     def target_tensor(self, positions: np.ndarray) -> torch.Tensor:
         """Return class indices (int64) or vectors (float32)."""
@@ -339,6 +349,8 @@ def _fit_gradient(
         source = _EmbeddedWindows(_embedded(encoder, reader, everything), reader.target_tensor(everything))
     elif encoder.embeds_tokens:
         source = _tokenised(encoder, reader, len(joined))
+    elif state_folder is not None and len(joined) < len(joined.rows):
+        source = store_averages(reader, decoder.signal_spec, state_folder / "averages.npy")
     result = fit_network(
         _AlreadyEmbedded(decoder.signal_spec) if frozen else encoder,
         head,
