@@ -12,9 +12,10 @@ import pandas as pd
 
 from brain_decode.core.errors import DataError
 from brain_decode.core.progress import track
+from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.sealed import SealedFold, collect_openings, seal
-from brain_decode.datasets.splits import Fold, Split, inner_folds
+from brain_decode.datasets.splits import Fold, Split
 from brain_decode.evaluation.retrieval import GalleryKind
 from brain_decode.training.fitting import FitSettings, FittedDecoder, fit_decoder
 from brain_decode.training.predicting import averaged_answers, predict_rows, selection_score

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.splits import (
     ContiguousKFold,
@@ -20,7 +21,6 @@ from brain_decode.datasets.splits import (
     LeaveSubjectOut,
     OfficialSplit,
     Split,
-    inner_folds,
     overlap_partner,
     trial_codes,
     unit_codes,
