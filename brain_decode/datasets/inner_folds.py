@@ -26,6 +26,7 @@ __all__ = ["inner_folds"]
 
 _LEAST_INNER_UNITS = 3
 _LEAST_KEPT = 0.5  # share of the training windows that must remain when overlapping ones are left out
+_LEAST_KEPT_BESIDE_BLOCKS = 0.75  # share of the windows outside a block that must not show its stimuli
 
 
 def inner_folds(
@@ -101,17 +102,26 @@ def _stimulus_blocks(part: pd.DataFrame, n_folds: int) -> list[Fold]:
     """Hold out contiguous blocks, and leave their stimuli out of training wherever they are shown again.
 
     In rapid serial presentation each window reaches into many others, so that holding out whole concepts would leave
-    hardly anything to train on. Concepts are then shared with validation, never stimuli and never samples.
+    hardly anything to train on. Concepts are then shared with validation, never stimuli and never samples. Where
+    stimuli are shown several times, a block takes many other windows with it; blocks are then made shorter.
     """
-    stimuli = text_column(part, "stimulus")
-    blocks = block_folds(part, max(2, min(n_folds, int(trial_order(part)[2].min()))), 0.0, 0)
-    folds = []
-    for block in blocks:
-        shown = np.isin(stimuli[block.train], np.unique(stimuli[block.test]))
-        folds.append(Fold(block.name, block.train[~shown], block.test))
+    most = int(trial_order(part)[2].min())
+    counts = sorted({max(2, min(count, most)) for count in (n_folds, 2 * n_folds, 4 * n_folds)})
+    for count in counts:
+        blocks = block_folds(part, count, 0.0, 0)
+        folds = [_without_shown_again(part, block) for block in blocks]
+        kept = [len(fold.train) / len(block.train) for fold, block in zip(folds, blocks, strict=True)]
+        if min(kept) >= _LEAST_KEPT_BESIDE_BLOCKS:
+            break
     if min(len(fold.train) for fold in folds) == 0:
         raise DataError("Every stimulus is shown in every block, so none can be held out for validation.")
     return folds
+
+
+def _without_shown_again(part: pd.DataFrame, block: Fold) -> Fold:
+    stimuli = text_column(part, "stimulus")
+    shown = np.isin(stimuli[block.train], np.unique(stimuli[block.test]))
+    return Fold(block.name, block.train[~shown], block.test)
 
 
 def _unit_inner(part: pd.DataFrame, n_folds: int, levels: Sequence[str]) -> list[Fold]:

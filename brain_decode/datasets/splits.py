@@ -384,7 +384,7 @@ def _require_fold_count(n_folds: int) -> None:
 
 
 def folds_from_assignment(fold_of_row: np.ndarray, names: Sequence[str]) -> list[Fold]:
-    """Return the folds in which the rows of each number are left out in turn; `names` are in the order of the numbers."""
+    """Return the folds in which the rows of each number are left out in turn, named in the order of the numbers."""
     folds = [
         Fold(name, np.flatnonzero(fold_of_row != index), np.flatnonzero(fold_of_row == index))
         for index, name in enumerate(names)
@@ -472,7 +472,7 @@ def concept_groups(table: pd.DataFrame, n_folds: int, seed: int, column: str = "
 
 
 def block_folds(table: pd.DataFrame, n_folds: int, gap_s: float, gap_trials: int) -> list[Fold]:
-    """Return folds that leave out a contiguous block of every recording, with a gap in seconds, of cut trials in trials."""
+    """Return folds that leave out a contiguous block of every recording, with a gap in seconds, or in cut trials."""
     _, order, n_trials = trial_order(table)
     if n_trials.min() < n_folds:
         short = int(n_trials.argmin())

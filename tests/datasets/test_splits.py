@@ -344,6 +344,20 @@ def test_whole_concepts_are_held_out_unless_windows_overlap_too_much(soa_s: floa
     assert bool(set(concepts[fold.train]) & set(concepts[fold.test])) is shares_concepts
 
 
+def test_repeated_stimuli_make_held_out_blocks_shorter_so_that_most_windows_stay_in_training() -> None:
+    once = rapid_table(0.2, n_concepts=100)
+    assert len(inner_folds(once, np.arange(len(once)), zero_shot=True)) == 5
+    random = np.random.default_rng(1)
+    orders = [random.permutation(len(once)) for _ in range(4)]
+    runs = [once.assign(stimulus=once["stimulus"].to_numpy()[o], recording=n, run=f"{n}") for n, o in enumerate(orders)]
+    table = pd.concat(runs, ignore_index=True)
+    folds = inner_folds(table, np.arange(len(table)), zero_shot=True)
+    assert len(folds) == 20
+    for fold in folds:
+        assert len(fold.train) > 0.7 * len(table)
+        check_leakage(table, fold, zero_shot=True)
+
+
 def test_an_official_split_keeps_as_many_training_windows_as_asked_and_nests_them() -> None:
     table = make_table()
     table = table.assign(partition=np.where(table["run"] == "3", "test", "train"))
