@@ -66,7 +66,7 @@ class PriorNetwork(nn.Module):
         super().__init__()
         if len(widths) < 2 or time_dim % 2 or time_dim < 2:
             raise ConfigError(
-                f"The diffusion prior takes at least two widths and an even time_dim, got {list(widths)} and {time_dim}."
+                f"The diffusion prior has at least two widths and an even time_dim, got {list(widths)} and {time_dim}."
             )
         down, up = list(widths), list(widths)[::-1]
         self.time_dim = time_dim

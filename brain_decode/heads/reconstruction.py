@@ -98,7 +98,7 @@ class Reconstruction(Head):
         """Return the condition (batch, dim): projected vectors, or the embeddings at unit mean square."""
         if self.retrieval is not None:
             return self.retrieval(embedding)
-        vectors = embedding.pooled.to(self.prior.network.output_layer.weight.dtype)
+        vectors = embedding.pooled.to(self.prior.target_mean.dtype)
         return functional.normalize(vectors, dim=-1) * math.sqrt(self.embedding_dim)
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

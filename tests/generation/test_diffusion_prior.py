@@ -1,4 +1,4 @@
-"""The diffusion prior: its steps are diffusers', its samples do not depend on the batch, its scale is that of the data."""
+"""The diffusion prior: steps are diffusers', samples do not depend on the batch, the scale is that of the data."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_condition_that_is_left_out_has_no_gradient(prior: DiffusionPrior):
 def test_the_loss_of_a_seed_is_the_same_twice(prior: DiffusionPrior):
     target, condition = torch.randn(8, 6), torch.randn(8, 4)
     first, second = (prior.loss(target, condition, generator=torch.Generator().manual_seed(5)) for _ in range(2))
-    assert float(first) == float(second)
+    assert torch.equal(first, second)
 
 
 def test_a_trained_prior_draws_the_features_that_belong_to_the_condition():
