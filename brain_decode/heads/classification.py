@@ -84,7 +84,7 @@ class Classification(Head):
 
     def forward(self, embedding: BrainEmbedding) -> torch.Tensor:
         """Return logits (batch, classes)."""
-        values = self.dropout(embedding.pooled)
+        values = self.dropout(embedding.pooled.to(self.linear.weight.dtype))
         return self.linear(values if self.hidden is None else functional.selu(self.hidden(values)))
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -60,7 +60,7 @@ class Regression(Head):
 
     def forward(self, embedding: BrainEmbedding) -> torch.Tensor:
         """Return values (batch, dim) in training standard deviations."""
-        return self.linear(embedding.pooled)
+        return self.linear(embedding.pooled.to(self.linear.weight.dtype))
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean error; `target` is (batch, dim) in its own unit, or (batch,) where dim is 1."""

@@ -81,7 +81,7 @@ class Retrieval(Head):
 
     def forward(self, embedding: BrainEmbedding) -> torch.Tensor:
         """Return vectors (batch, dim)."""
-        return self.projector(embedding.pooled)
+        return self.projector(embedding.pooled.to(self.projector.linear.weight.dtype))
 
     def similarities(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return scaled similarities (brain, stimulus)."""
