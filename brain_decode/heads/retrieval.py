@@ -81,7 +81,8 @@ class Retrieval(Head):
 
     def forward(self, embedding: BrainEmbedding) -> torch.Tensor:
         """Return vectors (batch, dim)."""
-        return self.projector(embedding.pooled.to(self.projector.linear.weight.dtype))
+        weight = next(self.projector.parameters(), embedding.pooled)  # none where vectors pass as they are
+        return self.projector(embedding.pooled.to(weight.dtype))
 
     def similarities(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return scaled similarities (brain, stimulus)."""
