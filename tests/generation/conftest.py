@@ -33,7 +33,9 @@ def tokenizer():
 
     letters = "abcdefghijklmnopqrstuvwxyz"
     words = ["<|startoftext|>", "<|endoftext|>", *letters, *(f"{letter}</w>" for letter in letters)]
-    return CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[], **_SPECIAL)
+    return CLIPTokenizer(
+        model_max_length=77, vocab={word: number for number, word in enumerate(words)}, merges=[], **_SPECIAL
+    )
 
 
 def tiny_pipeline():
