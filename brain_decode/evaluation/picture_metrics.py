@@ -10,12 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from brain_decode.core.errors import DataError
+from brain_decode.stimuli.perceptual.resizing import COMPARED_SIDE, compared, resize, resize_matrix
 
 __all__ = [
-    "COMPARED_SIDE",
     "PIXEL_SIDE",
     "correlation_distances",
     "correlation_matrix",
@@ -23,14 +22,11 @@ __all__ = [
     "pixel_correlation_matrix",
     "pixel_correlations",
     "require_pictures",
-    "resize",
-    "resize_matrix",
     "structural_similarities",
     "two_way_scores",
     "two_way_wins",
 ]
 
-COMPARED_SIDE = 256  # both pictures first, in every measure
 PIXEL_SIDE = 425  # then, for PixCorr and SSIM
 _GREY = (0.2125, 0.7154, 0.0721)  # luminance of red, green and blue
 _SIGMA, _REACH = 1.5, 5  # of SSIM's Gaussian window, in pixels: 3.5 deviations
@@ -58,26 +54,12 @@ def require_pictures(pixels: np.ndarray, what: str) -> np.ndarray:
     return pixels.astype(np.float32, copy=False)
 
 
-def resize(pixels: torch.Tensor, side: int) -> torch.Tensor:
-    """Return pictures (picture, channel, height, width) at side x side: bilinear, antialiased, both axes alike."""
-    if pixels.shape[-2:] == (side, side):
-        return pixels
-    return functional.interpolate(pixels, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
-
-
-def resize_matrix(side: int, new_side: int) -> torch.Tensor:
-    """Return (new_side, side): what `resize` multiplies both axes of a picture with."""
-    identity = torch.eye(side)[None, None]
-    size = (new_side, side)
-    return functional.interpolate(identity, size=size, mode="bilinear", antialias=True, align_corners=False)[0, 0]
-
-
 def grey_pictures(pixels: np.ndarray) -> np.ndarray:
     """Return luminance (picture, 256, 256) float32 of pictures (picture, height, width, 3) in [0, 1]."""
     weights = torch.tensor(_GREY)
     grey = np.empty((len(pixels), COMPARED_SIDE, COMPARED_SIDE), dtype=np.float32)
     for rows in _batches(len(pixels), _BATCH):
-        grey[rows] = (_compared(pixels[rows]) * weights[:, None, None]).sum(dim=1).numpy()
+        grey[rows] = (compared(pixels[rows]) * weights[:, None, None]).sum(dim=1).numpy()
     return grey
 
 
@@ -90,7 +72,7 @@ def pixel_correlations(seen: np.ndarray, reconstructed: np.ndarray) -> np.ndarra
     """
     parts = [
         _paired_correlations(
-            *(resize(_compared(part[rows]), PIXEL_SIDE).flatten(1).numpy() for part in (seen, reconstructed))
+            *(resize(compared(part[rows]), PIXEL_SIDE).flatten(1).numpy() for part in (seen, reconstructed))
         )
         for rows in _batches(len(seen), _BATCH)
     ]
@@ -193,14 +175,9 @@ def two_way_scores(correlations: np.ndarray) -> np.ndarray:
     return two_way_wins(correlations).sum(axis=0) / (len(correlations) - 1)
 
 
-def _compared(pixels: np.ndarray) -> torch.Tensor:
-    """Return (picture, 3, 256, 256) of a batch of pictures."""
-    return resize(torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32)).permute(0, 3, 1, 2), COMPARED_SIDE)
-
-
 def _centred(pixels: np.ndarray) -> torch.Tensor:
-    compared = _compared(pixels)
-    return compared - compared.mean(dim=(1, 2, 3), keepdim=True)
+    pictures = compared(pixels)
+    return pictures - pictures.mean(dim=(1, 2, 3), keepdim=True)
 
 
 def _moments(pictures: torch.Tensor, gram: torch.Tensor, column_sums: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from brain_decode.core.errors import DataError
 from brain_decode.evaluation import picture_metrics as metrics
@@ -73,12 +72,6 @@ def test_the_matrix_of_pixcorr_holds_every_pair() -> None:
     for shift in (0, 5):
         expected = metrics.pixel_correlations(seen, np.roll(reconstructed, shift, axis=0))
         assert np.diag(np.roll(matrix, shift, axis=1)) == pytest.approx(expected, abs=1e-5)
-
-
-def test_the_resize_is_a_product_on_both_axes() -> None:
-    picture, matrix = torch.rand(1, 1, 40, 40), metrics.resize_matrix(40, 13)
-    torch.testing.assert_close(matrix @ picture @ matrix.T, metrics.resize(picture, 13))
-    torch.testing.assert_close(matrix.sum(dim=1), torch.ones(13))
 
 
 def test_correlations_equal_numpy_and_a_constant_vector_has_none() -> None:

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from brain_decode.evaluation import picture_metrics
 from brain_decode.evaluation.retrieval import Gallery, ranks_of_truth, similarities
+from brain_decode.stimuli.perceptual.resizing import COMPARED_SIDE, resize
 
 pytestmark = pytest.mark.parity
 
@@ -31,7 +32,7 @@ def pictures(vectors: dict[str, torch.Tensor], name: str) -> np.ndarray:
 @pytest.mark.parametrize("name", ["gt", "recon"])
 def test_the_resize_equals(vectors, needed, close, name: str):
     pixels, _ = needed(vectors, name, f"{name}_256")
-    own = picture_metrics.resize(pixels, picture_metrics.COMPARED_SIDE)
+    own = resize(pixels, COMPARED_SIDE)
     close(own[:1], vectors, f"{name}_256", atol=1e-6, rtol=0)
 
 
