@@ -31,7 +31,7 @@ PIXEL_SIDE = 425  # then, for PixCorr and SSIM
 _GREY = (0.2125, 0.7154, 0.0721)  # luminance of red, green and blue
 _SIGMA, _REACH = 1.5, 5  # of SSIM's Gaussian window, in pixels: 3.5 deviations
 _STABILISERS = (0.01**2, 0.03**2)  # Wang et al. 2004, for values in [0, 1]
-_BATCH = 16  # pictures at 425 x 425 held at once, per set
+_BATCH = 4  # pictures at 425 x 425 at once: few, so that they stay in the cache
 _PAIRS = 1  # of SSIM at once: its five maps stay in the cache
 _COLUMNS = 1 << 14  # values of each feature vector that are multiplied at once
 
@@ -63,19 +63,21 @@ def grey_pictures(pixels: np.ndarray) -> np.ndarray:
     return grey
 
 
-def pixel_correlations(seen: np.ndarray, reconstructed: np.ndarray) -> np.ndarray:
+def pixel_correlations(seen: np.ndarray, reconstructed: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
     """Return PixCorr (picture,): Pearson's r over all pixels and colours of each pair; 0 for a picture of one value.
 
     Args:
         seen: (picture, height, width, 3) in [0, 1].
-        reconstructed: The same pictures, in any size.
+        reconstructed: (picture, height, width, 3), in any size.
+        rows: Seen picture that each reconstruction is of; None: one each, in order.
     """
-    parts = [
-        _paired_correlations(
-            *(resize(compared(part[rows]), PIXEL_SIDE).flatten(1).numpy() for part in (seen, reconstructed))
-        )
-        for rows in _batches(len(seen), _BATCH)
-    ]
+    rows = np.arange(len(reconstructed)) if rows is None else rows
+    parts = []
+    for part in _batches(len(reconstructed), _BATCH):
+        pair = (compared(seen[rows[part]]), compared(reconstructed[part]))
+        x, y = (_levelled(resize(pictures, PIXEL_SIDE)) for pictures in pair)
+        squares = _root(_dot(x, x)) * _root(_dot(y, y))
+        parts.append(_dot(x, y) / squares)
     return np.concatenate(parts)
 
 
@@ -87,12 +89,12 @@ def pixel_correlation_matrix(seen: np.ndarray, reconstructed: np.ndarray) -> np.
     """
     enlarge = resize_matrix(COMPARED_SIDE, PIXEL_SIDE)
     gram, column_sums = enlarge.T @ enlarge, enlarge.sum(dim=0)
-    kept = [_centred(seen[rows]) for rows in _batches(len(seen), _BATCH)]
+    kept = [_levelled(compared(seen[rows])) for rows in _batches(len(seen), _BATCH)]
     own, n_values = torch.cat(kept), 3 * PIXEL_SIDE**2
     own_moments = _moments(own, gram, column_sums)
     matrix = np.empty((len(seen), len(reconstructed)))
     for columns in _batches(len(reconstructed), _BATCH):
-        other = _centred(reconstructed[columns])
+        other = _levelled(compared(reconstructed[columns]))
         products = own.flatten(1) @ (gram @ other @ gram).flatten(1).T
         totals, squares = _moments(other, gram, column_sums)
         covariance = products.double().numpy() - np.outer(own_moments[0], totals) / n_values
@@ -101,22 +103,24 @@ def pixel_correlation_matrix(seen: np.ndarray, reconstructed: np.ndarray) -> np.
     return matrix
 
 
-def structural_similarities(seen_grey: np.ndarray, reconstructed_grey: np.ndarray) -> np.ndarray:
+def structural_similarities(
+    seen_grey: np.ndarray, reconstructed_grey: np.ndarray, rows: np.ndarray | None = None
+) -> np.ndarray:
     """Return SSIM (picture,) of pairs: Gaussian window, population covariances, the mean without the border.
 
     Args:
         seen_grey: (picture, 256, 256) luminance in [0, 1], from `grey_pictures`.
         reconstructed_grey: The same.
+        rows: Seen picture that each reconstruction is of; None: one each, in order.
 
     Source: Wang et al. 2004, with the settings of `skimage.metrics.structural_similarity(gaussian_weights=True,
-    sigma=1.5, use_sample_covariance=False, data_range=1)`, here for a whole batch at once.
+    sigma=1.5, use_sample_covariance=False, data_range=1)`.
     """
+    rows = np.arange(len(reconstructed_grey)) if rows is None else rows
     parts = []
-    for rows in _batches(len(seen_grey), _PAIRS):
-        pairs = [
-            torch.from_numpy(np.ascontiguousarray(part[rows]))[:, None] for part in (seen_grey, reconstructed_grey)
-        ]
-        parts.append(_similarity_of(*(resize(part, PIXEL_SIDE) for part in pairs)).numpy())
+    for part in _batches(len(reconstructed_grey), _PAIRS):
+        pair = (torch.from_numpy(grey)[:, None] for grey in (seen_grey[rows[part]], reconstructed_grey[part]))
+        parts.append(_similarity_of(*(resize(pictures, PIXEL_SIDE) for pictures in pair)).numpy())
     return np.concatenate(parts)
 
 
@@ -151,33 +155,45 @@ def correlation_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return 1 - _paired_correlations(first, second)
 
 
-def two_way_wins(correlations: np.ndarray) -> np.ndarray:
-    """Return (seen, reconstructed) bool: does seen picture i fit reconstruction j less well than its own picture j?
+def two_way_wins(correlations: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return (n_seen, n) bool: does seen picture i fit reconstruction j less well than the picture that j is of?
 
     Ties lose, and a picture does not win against itself.
 
     Args:
-        correlations: (n, n) of every seen picture (rows) with every reconstruction (columns).
-    """
-    return correlations < np.diag(correlations)
-
-
-def two_way_scores(correlations: np.ndarray) -> np.ndarray:
-    """Return two-way identification (picture,): the share of *other seen pictures* that fit the reconstruction less.
-
-    The competitor is another seen picture, for a fixed reconstruction; guessing gives 0.5.
+        correlations: (n_seen, n) of every seen picture with every reconstruction.
+        rows: Seen picture that each reconstruction is of; None: one each, in order.
 
     Raises:
-        DataError: Fewer than 2 pictures, or a matrix that is not square.
+        DataError: Fewer than 2 seen pictures, or reconstructions that are of none.
     """
-    if correlations.ndim != 2 or len(correlations) != correlations.shape[1] or len(correlations) < 2:
-        raise DataError(f"Two-way identification needs 2 or more pairs, got correlations {correlations.shape}.")
-    return two_way_wins(correlations).sum(axis=0) / (len(correlations) - 1)
+    rows = np.arange(correlations.shape[1]) if rows is None else rows
+    if len(correlations) < 2 or len(rows) != correlations.shape[1] or rows.max() >= len(correlations):
+        raise DataError(
+            "Two-way identification needs 2 or more seen pictures, and of each reconstruction which it is of; got "
+            f"correlations {correlations.shape} and {len(rows)} rows."
+        )
+    wins: np.ndarray = correlations < correlations[rows, np.arange(len(rows))]
+    return wins
 
 
-def _centred(pixels: np.ndarray) -> torch.Tensor:
-    pictures = compared(pixels)
+def two_way_scores(wins: np.ndarray) -> np.ndarray:
+    """Return two-way identification (n,): the share of *other seen pictures* that fit the reconstruction less.
+
+    The competitor is another seen picture, for a fixed reconstruction; guessing gives 0.5.
+    """
+    scores: np.ndarray = wins.sum(axis=0) / (len(wins) - 1)
+    return scores
+
+
+def _levelled(pictures: torch.Tensor) -> torch.Tensor:
     return pictures - pictures.mean(dim=(1, 2, 3), keepdim=True)
+
+
+def _dot(x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
+    """Return (picture,) float64 inner products; torch's float32 sums are pairwise, good to 1e-7 of their length."""
+    dots: np.ndarray = (x * y).sum(dim=(1, 2, 3)).double().numpy()
+    return dots
 
 
 def _moments(pictures: torch.Tensor, gram: torch.Tensor, column_sums: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:

@@ -86,7 +86,7 @@ def test_correlations_equal_numpy_and_a_constant_vector_has_none() -> None:
 
 def test_two_way_counts_other_seen_pictures_and_ties_lose() -> None:
     correlations = np.array([[0.9, 0.2, 0.5], [0.1, 0.3, 0.5], [0.9, 0.4, 0.5]])
-    assert metrics.two_way_scores(correlations).tolist() == [0.5, 0.5, 0.0]
+    assert metrics.two_way_scores(metrics.two_way_wins(correlations)).tolist() == [0.5, 0.5, 0.0]
     assert not metrics.two_way_wins(correlations).diagonal().any()
 
 
@@ -95,7 +95,7 @@ def test_one_reconstruction_for_all_is_at_chance_over_the_pictures() -> None:
     same = np.repeat(features[:1], 50, axis=0)
     correlations = metrics.correlation_matrix(features, same)
     correlations[:] = correlations[:, :1]
-    assert metrics.two_way_scores(correlations).mean() == pytest.approx(0.5)
+    assert metrics.two_way_scores(metrics.two_way_wins(correlations)).mean() == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize(
@@ -117,5 +117,5 @@ def test_features_that_cannot_be_correlated_are_refused() -> None:
         metrics.correlation_matrix(np.ones((2, 3)), np.ones((2, 4)))
     with pytest.raises(DataError, match="must be finite"):
         metrics.correlation_distances(np.full((2, 3), np.inf), np.ones((2, 3)))
-    with pytest.raises(DataError, match=r"2 or more pairs, got correlations \(1, 1\)"):
-        metrics.two_way_scores(np.ones((1, 1)))
+    with pytest.raises(DataError, match=r"2 or more seen pictures, .* got correlations \(1, 1\)"):
+        metrics.two_way_wins(np.ones((1, 1)))

@@ -57,8 +57,9 @@ def test_correlations_distances_and_two_way_identification_equal(vectors, needed
     close(torch.from_numpy(matrix), vectors, "corr_matrix", atol=1e-12, rtol=0)
     distances = picture_metrics.correlation_distances(real, predicted)
     close(torch.from_numpy(distances), vectors, "correlation_distance", atol=1e-12, rtol=0)
-    same(torch.from_numpy(picture_metrics.two_way_wins(matrix).sum(axis=0)), vectors, "two_way_success")
-    score = torch.tensor([picture_metrics.two_way_scores(matrix).mean()])
+    wins = picture_metrics.two_way_wins(matrix)
+    same(torch.from_numpy(wins.sum(axis=0)), vectors, "two_way_success")
+    score = torch.tensor([picture_metrics.two_way_scores(wins).mean()])
     close(score, vectors, "two_way_score", atol=1e-12, rtol=0)
 
 

@@ -58,11 +58,12 @@ def open_clip_image(folder: Path) -> nn.Module:
 def _quiet() -> Iterator[None]:
     from transformers.utils import logging
 
-    level = logging.get_verbosity()
+    level, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
         yield
     finally:
         logging.set_verbosity(level)
-        logging.enable_progress_bar()
+        if has_bar:
+            logging.enable_progress_bar()
