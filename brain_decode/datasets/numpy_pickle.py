@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO, ClassVar, Literal
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from brain_decode.datasets.torch_archive import ArchivedStorages, StorageKind, r
 
 __all__ = ["read_pickled", "read_pickled_mapping"]
 
+_Order = Literal["C", "F"]
 _MAPPED_BYTES = 1 << 20  # smaller payloads are read at once
 _NUMPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
@@ -131,7 +132,7 @@ class _Unbuilt(ABC):
 class _BoundedFile:
     """A file that refuses to read past its end before memory is taken for it."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO | io.RawIOBase) -> None:
         self.file = file
         place = file.tell()
         self.end = file.seek(0, io.SEEK_END)
@@ -139,7 +140,7 @@ class _BoundedFile:
 
     def read(self, size: int) -> bytes:
         self.require(size)
-        return self.file.read(size)
+        return self.file.read(size) or b""
 
     def readline(self) -> bytes:
         return self.file.readline()
@@ -157,12 +158,15 @@ class _BoundedFile:
 
 
 # The unpickler written in Python is the one whose opcodes can be replaced; these pickles have few of them.
-class _PlainUnpickler(pickle._Unpickler):
+_PythonUnpickler: Any = pickle._Unpickler
+
+
+class _PlainUnpickler(_PythonUnpickler):
     """Builds plain values and arrays only; every name in the pickle is looked up in a closed list of functions here."""
 
-    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    dispatch: ClassVar[dict[int, Any]] = dict(_PythonUnpickler.dispatch)
 
-    def __init__(self, file: BinaryIO, path: Path, storages: ArchivedStorages | None = None) -> None:
+    def __init__(self, file: BinaryIO | io.RawIOBase, path: Path, storages: ArchivedStorages | None = None) -> None:
         self._bounded = _BoundedFile(file)
         super().__init__(self._bounded, encoding="latin1")  # text of Python 2 is bytes
         self._path, self._storages = path, storages
@@ -187,13 +191,13 @@ class _PlainUnpickler(pickle._Unpickler):
             raise pickle.UnpicklingError("it refers to objects outside the file")
         return self._storages.storage(pid)
 
-    def array(self, data: Any, dtype: np.dtype, shape: tuple[int, ...], order: str) -> np.ndarray:
+    def array(self, data: Any, dtype: np.dtype, shape: tuple[int, ...], order: _Order) -> np.ndarray:
         """Return an array of bytes that were read, or a memory map of those that were not."""
         size = data.size if isinstance(data, _Payload) else len(data)
         if size != dtype.itemsize * prod(shape):
             raise ValueError(f"{size} bytes are no array of shape {shape} and type {dtype}")
         if isinstance(data, _Payload):
-            return np.memmap(self._path, dtype, "r", data.offset, shape, order)
+            return np.memmap(self._path, dtype, "r", data.offset, shape, order=order)
         return np.frombuffer(data, dtype).reshape(shape, order=order)
 
     def _load_bytes(self, size: int) -> None:
@@ -234,7 +238,7 @@ class _BegunArray(_Unbuilt):
 
     def build(self, state: Any) -> np.ndarray:
         _, shape, dtype, is_fortran, content = state
-        order = "F" if is_fortran else "C"
+        order: _Order = "F" if is_fortran else "C"
         if isinstance(content, list):
             filled = np.empty(len(content), dtype=object)
             filled[:] = content
@@ -243,7 +247,7 @@ class _BegunArray(_Unbuilt):
         return self.unpickler.array(data, _plain_dtype(dtype), shape, order)
 
 
-def _buffered_array(unpickler: _PlainUnpickler, data: Any, dtype: Any, shape: Any, order: str, *_axes: Any) -> Any:
+def _buffered_array(unpickler: _PlainUnpickler, data: Any, dtype: Any, shape: Any, order: _Order, *_axes: Any) -> Any:
     return unpickler.array(data, _plain_dtype(dtype), tuple(shape), order)
 
 

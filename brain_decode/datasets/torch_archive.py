@@ -7,7 +7,7 @@ import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -65,7 +65,7 @@ class ArchivedStorages:
         self._members = {member.filename: member for member in members}
         self.pickle_offset = self._offset(pickles[0])
 
-    def open_pickle(self) -> BinaryIO:
+    def open_pickle(self) -> io.RawIOBase:
         """Return the pickled part; tensors lie beside it."""
         return _Member(self.path, self.pickle_offset, self._members[self._folder + "data.pkl"].file_size)
 
