@@ -150,7 +150,7 @@ class ThingsMEG(Dataset):
 
 
 def _epochs_files(folder: Path) -> dict[Entities, Path]:
-    found = {}
+    found: dict[Entities, Path] = {}
     for place in _PLACES:
         for path in sorted(folder.glob(f"{place}{_EPOCHS}")):
             match = _PARTICIPANT.match(path.name)
@@ -160,7 +160,7 @@ def _epochs_files(folder: Path) -> dict[Entities, Path]:
 
 
 def _array_files(folder: Path) -> dict[Entities, Path]:
-    found = {}
+    found: dict[Entities, Path] = {}
     for task, file in _ARRAYS.items():
         for path in sorted({*folder.glob(f"sub-*/{file}"), *folder.glob(f"*/sub-*/{file}")}):
             number = path.parent.name.removeprefix("sub-")
