@@ -117,20 +117,28 @@ class Download:
 
     def _fetch_together(self, arrived: Callable[[int], None], connections: int) -> list[dict[str, Any]]:
         pool = ThreadPoolExecutor(connections, thread_name_prefix="download")
-        jobs = [pool.submit(fetch, item.file, item.place, self.connection, arrived) for item in self.missing]
+        faults: list[BaseException] = []
+        jobs = [pool.submit(self._fetch_one, item, arrived, faults) for item in self.missing]
         try:
-            finished, _ = wait(jobs, return_when=FIRST_EXCEPTION)
-            failed = [error for job in finished if (error := job.exception()) is not None]
-            if failed:
-                raise failed[0]
+            wait(jobs, return_when=FIRST_EXCEPTION)
         finally:
+            # A fault, or an interrupt from the keyboard: the others end at their next block, and keep what they have.
             self.connection.stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
             self.connection.stopped.clear()
-        return [
-            {"path": item.file.path, "size": item.place.stat().st_size, **job.result(), "url": item.file.url}
-            for item, job in zip(self.missing, jobs, strict=True)
-        ]
+        if faults:
+            raise faults[0]
+        return [job.result() for job in jobs]
+
+    def _fetch_one(self, item: _Item, arrived: Callable[[int], None], faults: list[BaseException]) -> dict[str, Any]:
+        """Fetch one file in a thread; the first fault is noted before the others are stopped."""
+        try:
+            found = fetch(item.file, item.place, self.connection, arrived)
+        except BaseException as error:
+            faults.append(error)
+            self.connection.stopped.set()
+            raise
+        return {"path": item.file.path, "size": item.place.stat().st_size, **found, "url": item.file.url}
 
 
 def plan_download(entry: Mapping[str, Any], connection: Connection) -> Download:

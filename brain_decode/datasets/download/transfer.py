@@ -29,7 +29,7 @@ from brain_decode.datasets.download.remote import (
 
 __all__ = ["checksum_of", "fetch", "partial_size", "require_checksum"]
 
-_BLOCK_BYTES = 1 << 18
+_BLOCK_BYTES = 1 << 16
 _HASH_BYTES = 1 << 22
 _RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
@@ -155,6 +155,8 @@ def _receive(
     while True:
         before = content.tell()
         try:
+            if connection.stopped.is_set():
+                raise Interrupted("stopped")
             _receive_once(file, part, content, beginning, connection, arrived)
             return had > 0
         except (Interrupted, *CONNECTION_ERRORS) as error:

@@ -29,6 +29,7 @@ class Page:
     knows_ranges: bool = True
     heeds_if_range: bool = True
     stated_size: int | None = None
+    stands_still_after: int | None = None
     states_size: bool = True
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -44,6 +45,7 @@ class Host:
         self.address = address
         self.pages: dict[str, Page] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.closing = threading.Event()
 
     def url(self, path: str) -> str:
         return f"{self.address}/{path}"
@@ -98,9 +100,11 @@ def _handler(host: Host) -> type[BaseHTTPRequestHandler]:
             else:
                 self.send_header("Connection", "close")
             self.end_headers()
-            cut = page.cuts.pop(0) if page.cuts else None
+            cut = page.cuts.pop(0) if page.cuts else page.stands_still_after
             self.wfile.write(content[:cut])
             self.wfile.flush()
+            if page.stands_still_after is not None:
+                host.closing.wait(60)
             if cut is not None or page.stated_size or not page.states_size:
                 self.close_connection = True
 
@@ -118,6 +122,13 @@ def _handler(host: Host) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+class _QuietServer(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing about clients that went away: tests make them."""
+
+
 def _of_query(host: Host, path: str, query: dict[str, list[str]]) -> Page | None:
     """Return a page that was put for one number or token of a listing."""
     for key in ("page", "continuation-token"):
@@ -129,12 +140,13 @@ def _of_query(host: Host, path: str, query: dict[str, list[str]]) -> Page | None
 
 @pytest.fixture
 def host() -> Iterator[Host]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    server = _QuietServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
     served = Host(f"http://127.0.0.1:{server.server_port}")
     server.RequestHandlerClass = _handler(served)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     yield served
+    served.closing.set()
     server.shutdown()
     server.server_close()
     thread.join()
