@@ -16,6 +16,7 @@ from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.base import Dataset, EventTarget
 from brain_decode.datasets.entries import build_dataset
 from brain_decode.datasets.features import FeatureFile
+from brain_decode.datasets.licences import ACCEPT_WORD
 from brain_decode.datasets.simulated import SimulatedThings
 from brain_decode.datasets.window_table import build_window_table
 from brain_decode.evaluation.evidence import rejection_evidence
@@ -120,14 +121,18 @@ def _oracle(config: DictConfig, dataset: Dataset, trials: Trials) -> dict[str, f
 
 
 def dataset_entries(config: DictConfig) -> list[dict[str, Any]]:
-    """Return the dataset entries of a configuration as plain values: `datasets`, then those under `also`."""
+    """Return the dataset entries of a configuration as plain values: `datasets`, then those under `also`.
+
+    Each carries the names given by `accept_licence=`.
+    """
     plain = OmegaConf.to_container(config, resolve=True)
     if not isinstance(plain, dict):
         raise ConfigError("The configuration must be a mapping.")
     also = plain.get("also") or {}
+    accepted = {ACCEPT_WORD: plain.get(ACCEPT_WORD)}
     first = plain["datasets"]
     shared = {key: first.get(key) for key in ("subjects", "sessions", "tasks") if first.get(key) is not None}
-    return [first, *({**entry, **shared} for entry in also.values())]
+    return [{**first, **accepted}, *({**entry, **shared, **accepted} for entry in also.values())]
 
 
 def load_recordings(entry: Mapping[str, Any]) -> tuple[Dataset, list[Recording]]:
