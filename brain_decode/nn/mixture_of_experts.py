@@ -33,9 +33,7 @@ class SoftMixture(nn.Module):
             raise ConfigError(f"A mixture has at least one expert, got n_experts={n_experts}.")
         self.n_experts = n_experts
         self.experts = nn.Linear(n_inputs, n_experts * n_outputs)
-        self.router = nn.Sequential(
-            nn.Linear(n_inputs, 2 * n_inputs), nn.ReLU(), nn.Linear(2 * n_inputs, n_experts)
-        )
+        self.router = nn.Sequential(nn.Linear(n_inputs, 2 * n_inputs), nn.ReLU(), nn.Linear(2 * n_inputs, n_experts))
 
     def trust(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return (batch, expert) weights that sum to one."""
