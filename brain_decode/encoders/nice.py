@@ -8,6 +8,7 @@ import torch
 
 from brain_decode.core.errors import DataError
 from brain_decode.encoders.base import BrainEmbedding, Encoder
+from brain_decode.nn.projector import projector_from_official
 from brain_decode.nn.temporal_spatial_stem import StemLayers, initialise_stem, stem_from_official
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.spec import SignalSpec
@@ -83,14 +84,4 @@ def from_official(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, tor
         raise DataError(
             f"These are not NICE weights: {error} is missing. Prefix the encoder's keys with Enc_eeg."
         ) from error
-    present = {
-        own: f"Proj_eeg.{theirs}" for own, theirs in _PROJECTOR_KEYS.items() if f"Proj_eeg.{theirs}" in state_dict
-    }
-    return encoder, {own: state_dict[theirs].float() for own, theirs in present.items()}
-
-
-_PROJECTOR_KEYS = {
-    f"{own}.{part}": f"{theirs}.{part}"
-    for own, theirs in (("linear", "0"), ("residual.1", "1.fn.1"), ("normalise", "2"))
-    for part in ("weight", "bias")
-}
+    return encoder, projector_from_official(state_dict, "Proj_eeg.")
