@@ -12,12 +12,13 @@ from brain_decode.core.errors import DataError, SpecMismatch
 from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.encoders.medformer import Medformer, token_counts
 from brain_decode.encoders.token_augmentations import AUGMENTATIONS
+from brain_decode.nn.projector import Projector, projector_from_official
 from brain_decode.nn.temporal_spatial_stem import TemporalSpatialStem, stem_from_official
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.signals.voxels import Voxels
 
-__all__ = ["BrainFLORA", "from_official", "projector_from_official", "settings_from_official", "sizes_from_official"]
+__all__ = ["BrainFLORA", "from_official", "settings_from_official", "sizes_from_official"]
 
 N_HEADS = 4  # of the authors' weights, whose shapes do not tell
 
@@ -42,6 +43,7 @@ class BrainFLORA(Encoder):
         stem_dropout: Share of values dropped after the spatial filters.
         voxel_channels: Channels that voxels are turned into by one linear layer.
         voxel_samples: Samples of each; that layer holds voxels x channels x samples weights, 57 million for 7000.
+        projected_dim: Values per vector behind the authors' projector; None ends before it and leaves it to the head.
 
     Raises:
         SpecMismatch: `dim` is shorter than one token of the convolutions.
@@ -49,8 +51,7 @@ class BrainFLORA(Encoder):
 
     Source: Li et al. 2025 (BrainFLORA), `model/*_MedformerTS.py`. Differs: without the classification layer and the
     per-subject layers that no result depends on; in the order of the arithmetic (see `Medformer`, `StemLayers`);
-    as many voxels as there are, where the authors fill up to 7000 with zeros. The projector to picture features is
-    that of the retrieval head, as the authors' training loss is the head's.
+    as many voxels as there are, where the authors fill up to 7000 with zeros.
     """
 
     architecture = "brainflora"
@@ -72,6 +73,7 @@ class BrainFLORA(Encoder):
         stem_dropout: float = 0.5,
         voxel_channels: int = 8,
         voxel_samples: int = 1024,
+        projected_dim: int | None = None,
     ) -> None:
         super().__init__(signal_spec)
         n_channels, n_times = signal_spec.n_channels, signal_spec.n_times
@@ -94,13 +96,22 @@ class BrainFLORA(Encoder):
             dropout=stem_dropout,
         )
         self._sizes = (n_channels, n_times)
-        self.embedding_dim = self.stem.output_dim
+        self.projector = None if projected_dim is None else Projector(self.stem.output_dim, projected_dim)
+        self.embedding_dim = self.stem.output_dim if projected_dim is None else projected_dim
 
     def forward(self, batch: SignalBatch) -> BrainEmbedding:
-        """Return the flattened output tokens and the output tokens (batch, token, filter)."""
+        """Return the flattened or projected tokens of the convolutions, and these tokens (batch, token, filter)."""
         self.require_spec(batch)
         tokens = self.stem(self.medformer(self._channels(batch.signal)))
-        return BrainEmbedding(tokens.flatten(1), tokens)
+        flat = tokens.flatten(1)
+        return BrainEmbedding(flat if self.projector is None else self.projector(flat), tokens)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the parameters that an embedding depends on, from input to output."""
+        first = [*(self.voxels.parameters() if self.voxels else ()), *self.medformer.patches.parameters()]
+        middle = [list(layer.parameters()) for layer in self.medformer.layers]
+        last = [] if self.projector is None else [list(self.projector.parameters())]
+        return [first, *middle, [*self.medformer.norm.parameters(), *self.stem.parameters()], *last]
 
     def _channels(self, signal: torch.Tensor) -> torch.Tensor:
         """Return (batch, channel, sample): the windows themselves, or what is made of their mean volume."""
@@ -117,10 +128,15 @@ def _require_length(dim: int, shortest: int) -> None:
 
 
 def from_official(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the authors' encoder as the state dict of `BrainFLORA`; layers they never use are left out.
+    """Return the authors' encoder as the state dict of the `BrainFLORA` that `settings_from_official` describes.
+
+    Layers they never use are left out.
 
     Args:
         state_dict: Their weights of one modality; any float type.
+
+    Returns:
+        Weights in float32; the projector's are there where theirs are.
 
     Raises:
         DataError: A weight is missing.
@@ -136,18 +152,9 @@ def from_official(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
         raise DataError(
             f"These are not BrainFLORA weights: {error} is missing. Give the file of one encoder."
         ) from error
+    own |= {f"projector.{name}": value for name, value in projector_from_official(state_dict, "proj_eeg.").items()}
     own |= {f"voxels.{part}": state_dict[f"proj_fmri.{part}"] for part in _PARTS if f"proj_fmri.{part}" in state_dict}
     return {name: value.float() if value.is_floating_point() else value for name, value in own.items()}
-
-
-def projector_from_official(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Return the authors' projector as that of the retrieval head, in float32; empty where there is none."""
-    keys = {
-        f"{own}.{part}": f"proj_eeg.{theirs}.{part}"
-        for own, theirs in (("linear", "0"), ("residual.1", "1.fn.1"), ("normalise", "2"))
-        for part in _PARTS
-    }
-    return {own: state_dict[theirs].float() for own, theirs in keys.items() if theirs in state_dict}
 
 
 def sizes_from_official(state_dict: Mapping[str, torch.Tensor]) -> tuple[int, int]:
@@ -185,6 +192,8 @@ def settings_from_official(state_dict: Mapping[str, torch.Tensor]) -> dict[str, 
         raise DataError(
             f"These are not BrainFLORA weights: {error} is missing. Give the file of one encoder."
         ) from error
+    if "proj_eeg.0.bias" in state_dict:
+        settings["projected_dim"] = len(state_dict["proj_eeg.0.bias"])
     if "proj_fmri.weight" in state_dict:
         samples = _samples_of(n_tokens, lengths)
         settings |= {"voxel_channels": int(patches[0].shape[2]), "voxel_samples": samples}
