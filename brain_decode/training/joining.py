@@ -19,13 +19,15 @@ from brain_decode.core.progress import track
 from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.sealed import SealedFold, collect_openings, seal
 from brain_decode.datasets.splits import OfficialSplit, inner_folds
+from brain_decode.datasets.store import prepare_store
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.passport import Passport
 from brain_decode.encoders.base import BrainEmbedding
 from brain_decode.heads.retrieval import Retrieval
 from brain_decode.heads.universal_retrieval import UniversalRetrieval
+from brain_decode.signals.recording import Recording
 from brain_decode.training.fitting import FitSettings, GroupReader, fit_head
-from brain_decode.training.loading import LoadedRun, dataset_entries, load_run
+from brain_decode.training.loading import LoadedRun, dataset_entries, load_recordings, load_run
 from brain_decode.training.predicting import gallery_kind, predict_rows
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import group_option
@@ -35,7 +37,7 @@ from brain_decode.training.run import protocol_of
 from brain_decode.training.trials import repetition_groups
 from brain_decode.training.unfinished import describe_run, fit_folder, require_still_there, state_folder, unfinished
 
-__all__ = ["train_joint"]
+__all__ = ["joined_content_hashes", "train_joint"]
 
 _HEAD = "universal_retrieval"
 _ALONE = "alone"  # each decoder as it was before, with its own head
@@ -283,7 +285,7 @@ def _write(
     data = {
         "datasets": [part.name for part in parts],
         "content_hashes": {
-            f"{part.name} {recording.label}": content
+            _labelled(part.name, recording): content
             for part in parts
             for recording, content in zip(part.loaded.trials.recordings, part.hashes, strict=True)
         },
@@ -305,6 +307,24 @@ def _write(
         decoder = joined[part.name]
         decoder.provenance = _provenance(part, parts, metrics, receipt)
         decoder.save_pretrained(folder / "checkpoint" / part.name)
+
+
+def joined_content_hashes(config: DictConfig) -> dict[str, str]:
+    """Return the content hash of each recording of a joint run by its dataset and label, read as its decoder does."""
+    found: dict[str, str] = {}
+    for entry in _entries(config):
+        name = str(entry["name"])
+        recordings = load_recordings(entry)[1]
+        steps = _source(str(config.join[name])).preprocessing.signal_steps
+        store = prepare_store(recordings, steps, Path(config.paths.store), workers=int(config.workers or 1))
+        pairs = zip(recordings, store.content_hashes, strict=True)
+        found |= {_labelled(name, recording): content for recording, content in pairs}
+    return found
+
+
+def _labelled(dataset: str, recording: Recording) -> str:
+    """Return a name that recordings of one person by two systems do not share."""
+    return f"{dataset} {recording.label}"
 
 
 def _predictions(parts: Sequence[_Part], joined: Mapping[str, BrainDecoder], config: DictConfig) -> pd.DataFrame:
