@@ -1,19 +1,23 @@
-"""NICE: temporal filters, a mean filter, one spatial filter bank and a projection (Song et al. 2024)."""
+"""NICE: attention among channels or none, then temporal and spatial filters (Song et al. 2024)."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import torch
+from torch import nn
+from torch.nn import functional
 
-from brain_decode.core.errors import DataError
+from brain_decode.core.errors import DataError, unknown_option
 from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.nn.projector import projector_from_official
 from brain_decode.nn.temporal_spatial_stem import StemLayers, initialise_stem, stem_from_official
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.spec import SignalSpec
 
-__all__ = ["NICE", "from_official"]
+__all__ = ["NICE", "ChannelAttention", "GraphAttention", "from_official"]
+
+_ATTENTIONS = ("none", "self", "graph")
 
 
 class NICE(StemLayers, Encoder):
@@ -26,12 +30,16 @@ class NICE(StemLayers, Encoder):
         pool_samples: Length of the mean filter.
         pool_step: Samples from one token to the next.
         dropout: Share of values dropped after the spatial filters.
+        attention: What channels learn of each other before the filters: "none", "self" (NICE-SA) or "graph" (NICE-GA).
+        attention_dropout: Share of values dropped behind the attention.
 
     Raises:
+        ConfigError: An unknown attention.
         SpecMismatch: Windows shorter than one token.
 
     Source: Song et al. 2024 and the authors' `nice_stand.py`. Differs: in the order of the arithmetic, not in the
-    result, see `StemLayers`.
+    result, see `StemLayers`. The encoder without attention is compared with the authors' outputs; of the two with
+    attention there are none to compare with, they follow the paper.
     """
 
     architecture = "nice"
@@ -44,8 +52,12 @@ class NICE(StemLayers, Encoder):
         pool_samples: int = 51,
         pool_step: int = 5,
         dropout: float = 0.5,
+        attention: str = "none",
+        attention_dropout: float = 0.3,
     ) -> None:
         Encoder.__init__(self, signal_spec)
+        if attention not in _ATTENTIONS:
+            raise unknown_option("attention", attention, _ATTENTIONS)
         self.add_stem(
             signal_spec.n_channels,
             signal_spec.n_times,
@@ -58,12 +70,95 @@ class NICE(StemLayers, Encoder):
         )
         self.embedding_dim = self.n_tokens * n_filters
         self.apply(initialise_stem)
+        # Created afterwards, with the first weights of its own.
+        self.attention: nn.Module | None = None
+        if attention == "self":
+            self.attention = ChannelAttention(signal_spec.n_channels, attention_dropout)
+        elif attention == "graph":
+            self.attention = GraphAttention(signal_spec.n_times)
+        self.attention_dropout = nn.Dropout(attention_dropout)
 
     def forward(self, batch: SignalBatch) -> BrainEmbedding:
         """Return the flattened tokens, time before filters, and the tokens (batch, token, filter)."""
         self.require_spec(batch)
-        tokens = self.stem_tokens(batch.signal)
+        signal = batch.signal
+        if self.attention is not None:
+            signal = signal.to(self.temporal.weight.dtype)
+            signal = signal + self.attention_dropout(self.attention(signal))
+        tokens = self.stem_tokens(signal)
         return BrainEmbedding(tokens.flatten(1), tokens)
+
+    def layers(self) -> list[list[nn.Parameter]]:
+        """Return the parameters that an embedding depends on, from input to output."""
+        first = [] if self.attention is None else [list(self.attention.parameters())]
+        stem = [self.temporal, self.temporal_norm, self.spatial, self.spatial_norm, self.projection]
+        return [*first, [weight for layer in stem for weight in layer.parameters()]]
+
+
+class ChannelAttention(nn.Module):
+    """Each channel as a mean of all channels, weighted by how alike they are over coarse time.
+
+    Queries and keys are mixtures of channels at each moment, normalised over channels, and averaged over stretches of
+    samples before they are compared; the outcome passes one more such mixture.
+
+    Args:
+        n_channels: Channels of a window.
+        dropout: Share of values dropped in the three mixtures.
+        stretch_samples: Samples that are averaged before queries and keys are compared.
+
+    Source: Song et al. 2024, NICE-SA.
+    """
+
+    def __init__(self, n_channels: int, dropout: float = 0.3, stretch_samples: int = 30) -> None:
+        super().__init__()
+        self.stretch_samples = stretch_samples
+        self.query, self.key, self.out = (_mixture(n_channels, dropout) for _ in range(3))
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        """Map (batch, channel, time) to the same shape."""
+        by_time = signal.transpose(1, 2)
+        query, key = self._coarse(self.query(by_time)), self._coarse(self.key(by_time))
+        mixed = functional.scaled_dot_product_attention(query, key, signal)
+        return self.out(mixed.transpose(1, 2)).transpose(1, 2)
+
+    def _coarse(self, by_time: torch.Tensor) -> torch.Tensor:
+        """Return (batch, channel, stretch) of (batch, time, channel)."""
+        return functional.avg_pool1d(by_time.transpose(1, 2), min(self.stretch_samples, by_time.shape[1]))
+
+
+def _mixture(n_channels: int, dropout: float) -> nn.Sequential:
+    layer = nn.Linear(n_channels, n_channels)
+    nn.init.xavier_uniform_(layer.weight)
+    return nn.Sequential(layer, nn.LayerNorm(n_channels), nn.Dropout(dropout))
+
+
+class GraphAttention(nn.Module):
+    """One layer of graph attention on the graph in which every channel is a neighbour of all, itself included.
+
+    Args:
+        n_samples: Samples of a channel, before and after.
+        negative_slope: Of the rectifier that scores pass.
+
+    Source: Song et al. 2024, NICE-GA; the layer is that of Velickovic et al. 2018 with one head. Differs: from a layer
+    for graphs of any shape in speed only; a score is a sum of one term of each channel, so that no list of edges is
+    needed. Each window is a graph of its own.
+    """
+
+    def __init__(self, n_samples: int, negative_slope: float = 0.2) -> None:
+        super().__init__()
+        self.negative_slope = negative_slope
+        self.project = nn.Linear(n_samples, n_samples, bias=False)
+        self.score = nn.Linear(n_samples, 2, bias=False)
+        self.bias = nn.Parameter(torch.zeros(n_samples))
+        for layer in (self.project, self.score):
+            nn.init.xavier_uniform_(layer.weight)
+
+    def forward(self, signal: torch.Tensor) -> torch.Tensor:
+        """Map (batch, channel, time) to the same shape."""
+        projected = self.project(signal)
+        own, neighbour = self.score(projected).unbind(-1)
+        scores = functional.leaky_relu(own[:, :, None] + neighbour[:, None, :], self.negative_slope)
+        return scores.softmax(-1) @ projected + self.bias
 
 
 def from_official(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
