@@ -32,6 +32,7 @@ class Head(nn.Module, ABC):
     tasks: ClassVar[tuple[Task, ...]]
     config: dict[str, Any]
     needs_training_targets: bool = False  # True: training calls `learn_targets` once before it begins
+    share_done: float = 0.0  # of the steps of training; training sets it before each, for losses that change on the way
 
     def __init__(self, embedding_dim: int, target_spec: TargetSpec) -> None:
         super().__init__()

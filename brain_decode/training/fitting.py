@@ -31,7 +31,7 @@ from brain_decode.training.stored_tokens import TokenisedWindows, require_storab
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 from brain_decode.training.unfinished import fit_folder
 
-__all__ = ["FitSettings", "FittedDecoder", "GroupReader", "fit_decoder"]
+__all__ = ["FitSettings", "FittedDecoder", "GroupReader", "fit_decoder", "fit_head"]
 
 _COPIES = 4  # float64 copies of the windows that steps and closed-form parts hold at once while they are fitted
 _READ_BYTES = 1 << 26  # windows read at once
@@ -269,6 +269,46 @@ def _embedded(encoder: Encoder, reader: GroupReader, positions: np.ndarray) -> B
     encoder.eval()
     parts = np.array_split(positions, -(-len(positions) // _EMBEDDED_AT_ONCE))
     return BrainEmbedding(torch.cat([encoder(reader.batch(part)[0]).pooled for part in track(parts, "Embedding")]))
+
+
+def fit_head(
+    head: Head,
+    embedding: BrainEmbedding,
+    target: torch.Tensor,
+    n_train: int,
+    *,
+    signal_spec: SignalSpec,
+    settings: FitSettings,
+    state_folder: Path | None = None,
+    groups: np.ndarray | None = None,
+) -> list[dict[str, Any]]:
+    """Train a head by gradient descent on what frozen encoders made of windows; returns one row per epoch.
+
+    Args:
+        head: Trained in place.
+        embedding: Pooled vectors (n, dim), training windows first.
+        target: (n,) class indices or (n, dim) vectors.
+        n_train: How many are trained on; the others choose the epoch.
+        signal_spec: Of the windows, or of some of them.
+        settings: Seed and training settings.
+        state_folder: Where the state of training is kept; None keeps none.
+        groups: (n,) the windows of a batch share their group; None mixes all.
+    """
+    from brain_decode.training.lightning_module import fit_network
+
+    result = fit_network(
+        _AlreadyEmbedded(signal_spec),
+        head,
+        _EmbeddedWindows(embedding, target),
+        np.arange(n_train),
+        np.arange(n_train, len(embedding)),
+        trainer=settings.trainer,
+        optimizer=settings.optimizer,
+        seed=settings.seed,
+        checkpoint_folder=state_folder,
+        groups=groups,
+    )
+    return list(result.curves)
 
 
 @dataclass(frozen=True)

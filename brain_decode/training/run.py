@@ -52,10 +52,15 @@ def train(config: DictConfig, folder: Path) -> Path:
 
     Returns:
         The run folder, with `metrics.json`, `predictions.parquet`, `receipt.json`, `report.html` and `checkpoint/`.
+        With `join:`, `checkpoint/` holds a decoder for each dataset, see `train_joint`.
 
     Raises:
         BrainDecodeError: Anything the user can mend; nothing half-written stays.
     """
+    if config.get("join"):
+        from brain_decode.training.joining import train_joint
+
+        return train_joint(config, folder)
     started = datetime.now(UTC)
     planned = _prepare(config, folder)
     with unfinished(folder, describe_run(config, planned.protocol.hashes)):
