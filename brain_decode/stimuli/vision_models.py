@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import torch
 from torch import nn
 
 from brain_decode.core.errors import ConfigError, unknown_option
+from brain_decode.core.files import read_json_object
 from brain_decode.stimuli.model_weights import load_transformer, model_folder, weights_hash
 from brain_decode.stimuli.picture_transform import PictureTransform
 
-__all__ = ["Layer", "Pooling", "VisionModel"]
+__all__ = ["Layer", "Pooling", "Precision", "VisionModel"]
 
 Layer = int | Literal["projected", "pooler"]
 Pooling = Literal["cls", "mean", "patches_mean"]
@@ -36,9 +39,10 @@ class VisionModel:
         precision: "float32", or "bfloat16" for the multiplications.
         device: Where it runs; a GPU where there is one and None is given.
 
+    The model itself is loaded when the first picture is embedded.
+
     Raises:
         ConfigError: No such model, layer or pooling.
-        DataError: Weights that are damaged or incomplete.
     """
 
     def __init__(
@@ -59,28 +63,29 @@ class VisionModel:
             raise unknown_option("pooling", pooling, get_args(Pooling))
         if precision not in get_args(Precision):
             raise unknown_option("precision", precision, get_args(Precision))
-        folder = model_folder(source)
+        self._folder = folder = model_folder(source)
         self.source, self.layers, self.pooling, self.precision = str(source), tuple(layers), pooling, precision
         self.weights_sha256 = weights_hash(folder)
         self.transform = PictureTransform.from_folder(folder)
         self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        needs_pooler = any(layer in _NAMED_LAYERS for layer in layers)
-        whole = load_transformer(folder, unused=() if needs_pooler else ("pooler.", "visual_projection."))
-        self.architecture = type(whole).__name__
-        if whole.config.model_type in _OTHER_INPUTS:
+        config = read_json_object(folder / "config.json", remedy="Copy the model again.")
+        self.architecture = str(next(iter(config.get("architectures") or ()), config.get("model_type")))
+        if config.get("model_type") in _OTHER_INPUTS:
             raise ConfigError(
                 f"{self.architecture} takes patches of pictures of any shape, which is not supported; "
                 "choose a model with one input size."
             )
-        self._vision, self._projection = _picture_tower(whole)
-        self._vision.to(self._device)
-        if self._projection is not None:
-            self._projection.to(self._device)
+
+    @cached_property
+    def _tower(self) -> _Tower:
+        """The model, loaded when the first picture comes: where every vector is cached, none does."""
+        needs_pooler = any(layer in _NAMED_LAYERS for layer in self.layers)
+        whole = load_transformer(self._folder, unused=() if needs_pooler else ("pooler.", "visual_projection."))
+        return _picture_tower(whole.to(self._device))
 
     def describe(self) -> dict[str, Any]:
         """Return what the vectors depend on besides layers and pictures, as plain values."""
         return {
-            "architecture": self.architecture,
             "weights_sha256": self.weights_sha256,
             "pooling": self.pooling,
             "precision": self.precision,
@@ -92,11 +97,13 @@ class VisionModel:
         """Return (picture, layer, dim) float32 vectors of transformed pictures (picture, 3, height, width).
 
         Raises:
-            ConfigError: A layer the model does not have, layers of several widths, or no class token to take.
+            ConfigError: A model that transformers does not know, a layer it does not have, layers of several widths,
+                or no class token to take.
+            DataError: Weights that are damaged or incomplete.
         """
         needs_states = any(isinstance(layer, int) for layer in self.layers)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            output = self._vision(inputs.to(self._device), output_hidden_states=needs_states)
+            output = self._tower.model(inputs.to(self._device), output_hidden_states=needs_states)
             parts = [self._vectors(output, layer, inputs.shape[-2:]).float().cpu() for layer in self.layers]
         widths = {str(layer): part.shape[1] for layer, part in zip(self.layers, parts, strict=True)}
         if len(set(widths.values())) > 1:
@@ -113,7 +120,7 @@ class VisionModel:
         if pooled is None:
             raise ConfigError(f"{self.architecture} has no pooled output; give the number of a layer, such as -1.")
         pooled = pooled.flatten(1)
-        return pooled if layer == "pooler" or self._projection is None else self._projection(pooled)
+        return pooled if layer == "pooler" or self._tower.projection is None else self._tower.projection(pooled)
 
     def _pooled(self, state: torch.Tensor, size: torch.Size) -> torch.Tensor:
         """Pool tokens (picture, token, dim) or a map (picture, dim, row, column) to (picture, dim)."""
@@ -121,7 +128,7 @@ class VisionModel:
         if state.ndim == 4:
             state = state.flatten(2).transpose(1, 2)
         else:
-            n_prefix = _n_prefix_tokens(self._vision.config, state.shape[1], size)
+            n_prefix = _n_prefix_tokens(self._tower.model.config, state.shape[1], size)
         if self.pooling == "cls" and n_prefix == 0:
             raise ConfigError(f"{self.architecture} has no class token; set pooling=patches_mean.")
         if self.pooling == "cls":
@@ -129,11 +136,18 @@ class VisionModel:
         return state[:, n_prefix if self.pooling == "patches_mean" else 0 :].mean(dim=1)
 
 
-def _picture_tower(whole: nn.Module) -> tuple[Any, nn.Module | None]:
-    """Return the part that sees pictures, and the projection of its pooled output where it is apart."""
+@dataclass(frozen=True)
+class _Tower:
+    """The part of a model that sees pictures, and the projection of its pooled output where it is apart."""
+
+    model: Any
+    projection: nn.Module | None = None
+
+
+def _picture_tower(whole: nn.Module) -> _Tower:
     if type(whole).__name__.endswith("WithProjection") or not hasattr(whole, "vision_model"):
-        return whole, None
-    return whole.vision_model, getattr(whole, "visual_projection", None)
+        return _Tower(whole)
+    return _Tower(whole.vision_model, getattr(whole, "visual_projection", None))
 
 
 def _hidden_state(states: Sequence[torch.Tensor], layer: int) -> torch.Tensor:

@@ -88,7 +88,7 @@ def test_a_batch_gives_what_each_picture_gives_alone(clip, inputs):
 def test_the_model_is_frozen_and_its_vectors_repeat(clip, inputs):
     model = VisionModel(clip, layers=[2])
     assert torch.equal(model.embed(inputs), model.embed(inputs))
-    assert not any(value.requires_grad for value in model._vision.parameters())
+    assert not any(value.requires_grad for value in model._tower.model.parameters())
 
 
 def test_half_precision_stays_close(clip, inputs):
@@ -137,17 +137,17 @@ def test_absent_and_unsafe_models_are_refused(tmp_path, saved_model):
         VisionModel(folder)
 
 
-def test_code_that_comes_with_a_model_does_not_run(saved_model):
+def test_code_that_comes_with_a_model_does_not_run(saved_model, inputs):
     folder = saved_model("dinov2")
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "hostile", "auto_map": {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "evil.py").write_text("raise SystemExit('this ran')")
     with pytest.raises(ConfigError, match="cannot be loaded by transformers"):
-        VisionModel(folder)
+        VisionModel(folder).embed(inputs)
 
 
-def test_damaged_and_incomplete_weights_are_refused(saved_model):
+def test_damaged_and_incomplete_weights_are_refused(saved_model, inputs):
     from safetensors.torch import load_file, save_file
 
     folder = saved_model("dinov2")
@@ -156,10 +156,10 @@ def test_damaged_and_incomplete_weights_are_refused(saved_model):
     tensors.pop("layernorm.weight")
     save_file(tensors, path, metadata={"format": "pt"})
     with pytest.raises(DataError, match=r"lack 1 tensors of the model \(layernorm.weight\)"):
-        VisionModel(folder)
+        VisionModel(folder).embed(inputs)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match="damaged"):
-        VisionModel(folder)
+        VisionModel(folder).embed(inputs)
 
 
 def test_a_model_without_its_image_processor_is_refused(saved_model):
