@@ -85,7 +85,7 @@ class Retrieval(Head):
     def similarities(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return scaled similarities (brain, stimulus)."""
         brain = functional.normalize(output, dim=-1) if self.normalise_brain else output
-        stimulus = functional.normalize(target.to(output.dtype), dim=-1)
+        stimulus = functional.normalize(self.target_vectors(target).to(output.dtype), dim=-1)
         scale = self.log_scale.to(output.dtype).clamp(max=_LARGEST_SCALE).exp()
         return scale * brain @ stimulus.T
 
@@ -102,6 +102,7 @@ class Retrieval(Head):
 
 def _shared_targets(target: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Return (batch, batch) target probabilities, spread evenly over the windows of a row's stimulus; symmetric."""
-    _, stimulus = torch.unique(target, dim=0, return_inverse=True)
+    first_level = target if target.ndim == 2 else target[:, 0]
+    _, stimulus = torch.unique(first_level, dim=0, return_inverse=True)
     same = (stimulus[:, None] == stimulus[None, :]).to(dtype)
     return same / same.sum(dim=1, keepdim=True)
