@@ -17,6 +17,8 @@ from brain_decode.datasets.things_pictures import PARTITIONS, read_pictures
 
 __all__ = ["FeatureFile", "StimulusFeatures"]
 
+_ROWS_AT_ONCE = 4096
+
 
 @dataclass(frozen=True)
 class StimulusFeatures:
@@ -24,7 +26,7 @@ class StimulusFeatures:
 
     Args:
         ids: Stimulus identities, unique, as in the `stimulus` column of the window table.
-        vectors: (stimulus, dim) float32.
+        vectors: (stimulus, dim) float32, or (stimulus, level, dim) where each has vectors of several layers or blurs.
         concepts: Concept of each stimulus, as in the `concept` column of the window table; empty where unknown.
     """
 
@@ -33,7 +35,7 @@ class StimulusFeatures:
     concepts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.vectors.ndim != 2 or len(self.ids) != len(self.vectors):
+        if self.vectors.ndim not in (2, 3) or len(self.ids) != len(self.vectors):
             raise DataError(
                 f"{len(self.ids)} stimuli need one vector each; got an array of shape {self.vectors.shape}."
             )
@@ -41,13 +43,13 @@ class StimulusFeatures:
             raise DataError("Stimulus identities of a gallery must be unique.")
         if self.concepts and len(self.concepts) != len(self.ids):
             raise DataError(f"{len(self.ids)} stimuli need one concept each, got {len(self.concepts)}.")
-        if not np.isfinite(self.vectors).all():
+        if not _all_finite(self.vectors):
             raise DataError("Stimulus features hold NaN or infinite values. Extract them again.")
 
     @property
     def dim(self) -> int:
-        """Values per stimulus."""
-        return int(self.vectors.shape[1])
+        """Values per stimulus and level."""
+        return int(self.vectors.shape[-1])
 
     def rows(self, stimuli: Sequence[str]) -> np.ndarray:
         """Return the gallery row of each stimulus.
@@ -62,13 +64,19 @@ class StimulusFeatures:
         return np.array([order[str(stimulus)] for stimulus in stimuli], dtype=int)
 
 
+def _all_finite(vectors: np.ndarray) -> bool:
+    """Return whether every value is finite; a memory map is read a part at a time."""
+    starts = range(0, len(vectors), _ROWS_AT_ONCE)
+    return all(bool(np.isfinite(vectors[start : start + _ROWS_AT_ONCE]).all()) for start in starts)
+
+
 @dataclass(frozen=True)
 class FeatureFile:
     """Where the features of a dataset lie: the `features:` block of a dataset file.
 
     Args:
         file: `.npz`, `.npy`, `.mat` or `.pt` file below the dataset folder.
-        key: Array of (stimulus, dim).
+        key: Array of (stimulus, dim) or (stimulus, level, dim).
         ids: Key of the stimulus identities; None numbers the rows from 0.
         concepts: Key of the concept of each stimulus; None where it is unknown.
         pictures: "train" or "test" instead of `ids`: the rows are the THINGS pictures of that partition in the order

@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from brain_decode.core.errors import ConfigError, DataError, StorageError
 from brain_decode.core.files import make_folder, place_beside, read_json_object, storage_error
+from brain_decode.core.model_source import local_folder
 from brain_decode.decoder.architectures import resolve_encoder, resolve_head
 from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
 from brain_decode.decoder.card import model_card
 from brain_decode.encoders.base import Encoder
-from brain_decode.nn.weights_folder import local_folder
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.spec import SignalSpec, TargetSpec
 

@@ -176,25 +176,45 @@ class BrainDecoder:
         self._require_task("classification", "predict_proba")
         return self.decide(recording, input_unit=input_unit)
 
-    def retrieve(self, recording: Any, gallery: np.ndarray, k: int = 5, *, input_unit: str | None = None) -> np.ndarray:
+    def retrieve(
+        self,
+        recording: Any,
+        gallery: np.ndarray,
+        k: int = 5,
+        *,
+        input_unit: str | None = None,
+        space: str | None = None,
+    ) -> np.ndarray:
         """Return the (n_windows, k) gallery rows most similar (cosine) to each window, best first.
 
         Args:
             recording: MNE Raw or Epochs, or a Recording.
-            gallery: (n_items, dim) stimulus features.
+            gallery: (n_items, dim) stimulus features, or (n_items, level, dim) for a decoder of several levels, as the
+                decoder was trained with: what its head learned to do with them is done here.
             k: Items per window.
             input_unit: What the recording's numbers really are in, where the file is labelled wrongly.
+            space: `provenance["space"]` of the gallery's features, to be sure that they are of the decoder's space.
 
         Raises:
-            ConfigError: The decoder does not retrieve, the gallery has another dimension, or fewer than `k` items.
+            ConfigError: The decoder does not retrieve, the gallery has another shape, or fewer than `k` items.
+            SpecMismatch: A gallery of another space.
         """
         self._require_task("retrieval", "retrieve")
-        if gallery.ndim != 2 or gallery.shape[1] != self.target_spec.dim or len(gallery) < k:
+        spec = self.target_spec
+        item = (spec.dim,) if spec.n_levels == 1 else (spec.n_levels, spec.dim)
+        if gallery.shape[1:] != item or len(gallery) < k:
             raise ConfigError(
-                f"A gallery is (items, {self.target_spec.dim}) with at least k={k} items; got shape {gallery.shape}."
+                f"A gallery is (items, {', '.join(map(str, item))}) with at least k={k} items; got shape "
+                f"{gallery.shape}."
+            )
+        own = (self.provenance.get("stimuli") or {}).get("space")
+        if space is not None and space != own:
+            raise SpecMismatch(
+                f"The gallery is of the space {space}, the decoder's answers are of {own or 'a feature file'}; they do "
+                "not compare. Extract the gallery with the models in the decoder's provenance."
             )
         answers = self.decide(recording, input_unit=input_unit)
-        similarity = _unit(answers) @ _unit(np.asarray(gallery, dtype=float)).T
+        similarity = _unit(answers) @ _unit(self.head.gallery_vectors(gallery).astype(float)).T
         return np.argsort(-similarity, axis=1, kind="stable")[:, :k]
 
     def reconstruct(self, recording: Any, *, seed: int = 0, input_unit: str | None = None) -> list[Any]:

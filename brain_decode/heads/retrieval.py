@@ -87,19 +87,19 @@ class Retrieval(Head):
     def similarities(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return scaled similarities (brain, stimulus)."""
         brain = functional.normalize(output, dim=-1) if self.normalise_brain else output
-        stimulus = target.to(output.dtype)
+        stimulus = self.target_vectors(target).to(output.dtype)
         if self.normalise_stimulus:
             stimulus = functional.normalize(stimulus, dim=-1)
         return _SCALES[self.scale](self.log_scale.to(output.dtype)) * brain @ stimulus.T
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the training loss; `target` is (batch, dim).
+        """Return the training loss; `target` is (batch, dim) or (batch, level, dim).
 
         It is the mean of both cross-entropies, brain to stimulus and back, with its share of the regression.
         """
         loss = self.contrastive_loss(output, target)
         if self.regression_share:
-            error = functional.mse_loss(output, target.to(output.dtype))
+            error = functional.mse_loss(output, self.target_vectors(target).to(output.dtype))
             loss = self.regression_share * error + (1 - self.regression_share) * loss
         return self.loss_factor * loss
 
@@ -146,6 +146,7 @@ def _projector(kind: str, n_inputs: int, n_outputs: int, dropout: float) -> nn.M
 
 def _shared_targets(target: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """Return (batch, batch) target probabilities, spread evenly over the windows of a row's stimulus; symmetric."""
-    _, stimulus = torch.unique(target, dim=0, return_inverse=True)
+    first_level = target if target.ndim == 2 else target[:, 0]
+    _, stimulus = torch.unique(first_level, dim=0, return_inverse=True)
     same = (stimulus[:, None] == stimulus[None, :]).to(dtype)
     return same / same.sum(dim=1, keepdim=True)

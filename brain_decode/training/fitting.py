@@ -36,6 +36,7 @@ __all__ = ["FitSettings", "FittedDecoder", "GroupReader", "fit_decoder", "fit_he
 _COPIES = 4  # float64 copies of the windows that steps and closed-form parts hold at once while they are fitted
 _READ_BYTES = 1 << 26  # windows read at once
 _EMBEDDED_AT_ONCE = 64  # windows that a frozen network sees at once
+_TARGETS_AT_ONCE = 1024  # stimuli whose levels are read at once
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,7 @@ def _fit_closed_form(
     groups = _groups(trials, rows, settings.average_repetitions)
     reader = GroupReader(trials, decoder.preprocessing, groups, decoder.signal_spec.subjects)
     positions = _drawn(np.arange(len(groups)), at_most, settings.seed)
-    target = reader.targets(positions)
+    target = _closed_form_targets(decoder.head, reader, positions)
     labels = target if trials.task == "classification" else None
     encoder, head = decoder.encoder, decoder.head
     if not isinstance(head, ClosedFormHead):
@@ -261,6 +262,14 @@ def _fit_closed_form(
             "Add recordings, merge classes, or choose another split=."
         ) from error
     return len(groups) - len(positions)
+
+
+def _closed_form_targets(head: Head, reader: GroupReader, positions: np.ndarray) -> np.ndarray:
+    """Return what a closed-form head is fitted to; of several levels of features, what the head makes of them."""
+    if reader.trials.target_spec.n_levels == 1:
+        return reader.targets(positions)
+    parts = np.array_split(positions, -(-len(positions) // _TARGETS_AT_ONCE))
+    return np.concatenate([head.gallery_vectors(reader.targets(part)) for part in parts])
 
 
 @torch.no_grad()

@@ -63,7 +63,8 @@ def train(config: DictConfig, folder: Path) -> Path:
         return train_joint(config, folder)
     started = datetime.now(UTC)
     planned = _prepare(config, folder)
-    with unfinished(folder, describe_run(config, planned.protocol.hashes)):
+    described = describe_run(config, planned.protocol.hashes, planned.loaded.trials.feature_provenance)
+    with unfinished(folder, described):
         return _run(planned, folder, started)
 
 
@@ -202,6 +203,7 @@ def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> d
     data = {
         "datasets": [summary["name"] for summary in planned.loaded.datasets],
         "content_hashes": {r.label: h for r, h in zip(trials.recordings, hashes, strict=True)},
+        **({"stimuli": trials.feature_provenance} if trials.feature_provenance else {}),
     }
     return receipt_of(
         "train",
@@ -237,4 +239,14 @@ def _provenance(
         "fitted_partition": "train" if isinstance(planned.protocol.split, OfficialSplit) else "all",
         "metrics": dict(metrics["metrics"]),
         "receipt": dict(receipt),
+        **_stimuli(trials, decoder),
     }
+
+
+def _stimuli(trials: Trials, decoder: BrainDecoder) -> dict[str, Any]:
+    """Return where the features of retrieval come from, and the weights a head gives to their levels."""
+    if not trials.feature_provenance:
+        return {}
+    weights = getattr(decoder.head, "level_weights", None)
+    learned = {} if weights is None else {"level_weights": [round(weight, 6) for weight in weights.tolist()]}
+    return {"stimuli": trials.feature_provenance | learned}

@@ -34,9 +34,11 @@ class Trials:
         table: One row per window; see `WINDOW_COLUMNS`.
         task: What is decoded.
         store_folder: Where signal stores are kept.
-        features: (n_stimuli, dim) retrieval targets, with `feature_ids` naming the stimulus of each row.
+        features: (n_stimuli, dim) retrieval targets, or (n_stimuli, level, dim), with `feature_ids` naming the stimulus
+            of each row.
         feature_ids: Stimulus ids of the feature rows.
         feature_concepts: Concept of each feature row, where known.
+        feature_provenance: Where the features come from: a file, or models with hashes and settings.
         workers: Processes that prepare stores.
         target_column: Event column the labels came from.
         class_values: Class label to the event values it stands for.
@@ -49,6 +51,7 @@ class Trials:
     features: np.ndarray | None = None
     feature_ids: tuple[str, ...] = ()
     feature_concepts: tuple[str, ...] = ()
+    feature_provenance: dict[str, Any] = field(default_factory=dict)
     workers: int = 1
     target_column: str = "trial_type"
     class_values: dict[str, list[str]] = field(default_factory=dict)
@@ -99,7 +102,8 @@ class Trials:
             return TargetSpec("regression", dim=1)
         if self.features is None:
             raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
-        return TargetSpec("retrieval", dim=int(self.features.shape[1]))
+        n_levels = self.features.shape[1] if self.features.ndim == 3 else 1
+        return TargetSpec("retrieval", dim=int(self.features.shape[-1]), n_levels=n_levels)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -113,7 +117,7 @@ class Trials:
         return self.table["label"].astype(str).map(order).to_numpy(dtype=int)
 
     def targets(self, rows: np.ndarray) -> np.ndarray:
-        """Return class indices (n,), values (n, 1) or stimulus features (n, dim).
+        """Return class indices (n,), values (n, 1) or stimulus features (n, dim) or (n, level, dim).
 
         Raises:
             DataError: A value that is not a number, or a stimulus without features.
@@ -143,7 +147,7 @@ class Trials:
     def _stimulus_features(self, stimuli: Sequence[str]) -> np.ndarray:
         if self.features is None:
             raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
-        return self.features[self.feature_rows(stimuli)]
+        return np.asarray(self.features[self.feature_rows(stimuli)])
 
     def content_hashes(self, preprocessing: Preprocessing) -> list[str]:
         """Return the content hash of each recording."""
