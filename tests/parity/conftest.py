@@ -70,7 +70,8 @@ def _pairs(actual: torch.Tensor, vectors: Vectors, name: str) -> list[tuple[torc
     if name in vectors:
         return [(actual.detach().reshape(vectors[name].shape), vectors[name])]
     if f"{name}.item0" in vectors:
-        first, expected = actual.detach().reshape(len(vectors["in.signal"]), -1)[0], vectors[f"{name}.item0"]
+        n_items = len(vectors["in.signal"]) if "in.signal" in vectors else len(actual)
+        first, expected = actual.detach().reshape(n_items, -1)[0], vectors[f"{name}.item0"]
         return [(first.reshape(expected.shape), expected)]
     return []
 
