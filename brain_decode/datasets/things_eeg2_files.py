@@ -71,7 +71,8 @@ def find_files(root: Path, layout: str, name: str) -> tuple[str, Path, dict[Enti
     """Return the layout, the folder of the dataset, and the file of each participant, session and partition.
 
     Args:
-        root: The dataset's folder, or where it is absent, its parent; participants lie in it or one level below.
+        root: The dataset's folder; participants lie in it or one level below; where it is absent, in its
+            parent.
         layout: A key of `LAYOUTS`, or "auto" to recognise it by its files.
         name: Name of the entry.
 
@@ -84,7 +85,8 @@ def find_files(root: Path, layout: str, name: str) -> tuple[str, Path, dict[Enti
     wanted = LAYOUTS if layout == "auto" else {layout: LAYOUTS[layout]}
     folder = root if root.is_dir() else root.parent
     found: dict[tuple[str, Path], dict[Entities, Path]] = {}
-    for place in (folder, *sorted(folder.glob("*/"))):
+    # Beside an absent folder lie other datasets, which are none of its levels.
+    for place in (folder, *(sorted(folder.glob("*/")) if root.is_dir() else ())):
         for kind, names in wanted.items():
             files = _files(place, kind, names)
             if files:

@@ -25,7 +25,7 @@ from brain_decode.signals.sensors import Sensors
 __all__ = ["ThingsMEG"]
 
 _EPOCHS = "preprocessed_P*-epo.fif"
-_PLACES = ("", "derivatives/preprocessed/", "preprocessed/", "*/")
+_PLACES = ("", "derivatives/preprocessed/", "preprocessed/")
 _PARTICIPANT = re.compile(r"preprocessed_P(\d+)-epo")
 _ARRAYS = {"train": "preprocessed_meg_training.pkl", "test": "preprocessed_meg_zs_test.pkl"}
 _LAYOUTS = ("auto", "epochs", "arrays")
@@ -162,7 +162,7 @@ def _epochs_files(folder: Path) -> dict[Entities, Path]:
 def _array_files(folder: Path) -> dict[Entities, Path]:
     found: dict[Entities, Path] = {}
     for task, file in _ARRAYS.items():
-        for path in sorted({*folder.glob(f"sub-*/{file}"), *folder.glob(f"*/sub-*/{file}")}):
+        for path in sorted({*folder.glob(f"sub-*/{file}"), *folder.glob(f"preprocessed_MEG/sub-*/{file}")}):
             number = path.parent.name.removeprefix("sub-")
             found[Entities(f"BIGMEG{int(number)}" if number.isdigit() else number, task=task)] = path
     return found

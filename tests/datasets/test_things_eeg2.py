@@ -293,6 +293,14 @@ def test_no_files_are_one_error_with_the_remedy(tmp_path: Path) -> None:
         ThingsEEG2(tmp_path).recordings()
 
 
+def test_an_absent_folder_is_never_another_dataset_beside_it(things: Any) -> None:
+    things.write_metadata()
+    things.write_250hz()
+    with pytest.raises(DataError, match="other.* does not exist.*Set paths.data"):
+        ThingsEEG2(things.root.parent / "other").recordings()
+    assert len(ThingsEEG2(things.root / "other").recordings()) == 2
+
+
 def test_a_hostile_file_is_one_error_that_names_it(things: Any) -> None:
     things.write_metadata()
     things.write_250hz()
