@@ -247,7 +247,13 @@ class BrainDecoder:
         return self.encoder(SignalBatch.from_windows(processed, self.signal_spec.subjects))
 
     def _in_training_order(self, windows: Windows) -> Windows:
-        """Return the channels by name in the order of training, leaving others out."""
+        """Return the channels by name in the order of training, leaving others out.
+
+        Where a step changes the channels, those of training are known behind it only: it finds them by name, and fitted
+        steps before it refuse other channels than theirs.
+        """
+        if any(step.changes_channels for step in self.preprocessing.window_steps):
+            return windows
         wanted = self.signal_spec.sensors.names
         if windows.space.names == wanted:
             return windows

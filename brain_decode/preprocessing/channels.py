@@ -82,6 +82,7 @@ class KeepChannels(WindowStep):
 
     name = "keep_channels"
     is_causal = True
+    changes_channels = True
 
     names: list[str]
 

@@ -245,3 +245,12 @@ def test_too_few_windows_for_a_decoder_are_one_clear_error(train: Train, capsys:
 def test_filters_are_refused_for_cut_trials(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("preprocessing=erp") == 1
     assert "cut trials" in capsys.readouterr().err
+
+
+def test_a_setting_of_another_encoder_is_refused_with_the_way_to_take_it_out(
+    train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("encoder=nice", "+encoder.n_filtres=3") == 2
+    told = capsys.readouterr().err
+    assert "Unknown setting of encoder 'nice' 'n_filtres'. Did you mean 'n_filters'" in told
+    assert "take it out with ~encoder.n_filtres" in told and "Traceback" not in told
