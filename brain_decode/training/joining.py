@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,65 +13,32 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from brain_decode.core.errors import ConfigError, LeakageError, listed
-from brain_decode.core.progress import track
-from brain_decode.datasets.leakage import check_leakage
-from brain_decode.datasets.sealed import SealedFold, collect_openings, seal
-from brain_decode.datasets.splits import OfficialSplit, inner_folds
-from brain_decode.datasets.store import prepare_store
+from brain_decode.core.errors import ConfigError
+from brain_decode.datasets.sealed import collect_openings
 from brain_decode.decoder.brain_decoder import BrainDecoder
-from brain_decode.decoder.passport import Passport
 from brain_decode.encoders.base import BrainEmbedding
-from brain_decode.heads.retrieval import Retrieval
 from brain_decode.heads.universal_retrieval import UniversalRetrieval
-from brain_decode.signals.recording import Recording
-from brain_decode.training.fitting import FitSettings, GroupReader, fit_head
-from brain_decode.training.loading import LoadedRun, dataset_entries, load_recordings, load_run
+from brain_decode.training.fitting import FitSettings, fit_head
+from brain_decode.training.joined_parts import (
+    JoinedPart,
+    embedded,
+    joined_entries,
+    labelled,
+    read_part_of_join,
+    refuse_shared_pictures,
+    require_one_space,
+)
 from brain_decode.training.predicting import gallery_kind, predict_rows
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import group_option
-from brain_decode.training.recording_passports import accepted_recordings, passport_evidence, repairs
+from brain_decode.training.recording_passports import passport_evidence, repairs
 from brain_decode.training.results import RunResult, write_results
-from brain_decode.training.run import protocol_of
-from brain_decode.training.trials import repetition_groups
 from brain_decode.training.unfinished import describe_run, fit_folder, require_still_there, state_folder, unfinished
 
-__all__ = ["joined_content_hashes", "train_joint"]
+__all__ = ["train_joint"]
 
 _HEAD = "universal_retrieval"
 _ALONE = "alone"  # each decoder as it was before, with its own head
-_AT_ONCE = 64  # averaged windows that a frozen encoder sees at once
-
-
-@dataclass(frozen=True)
-class _Part:
-    """The recordings of one dataset and the decoder that was trained on them.
-
-    Args:
-        name: Of the dataset.
-        decoder: Trained for retrieval, and frozen from here on.
-        loaded: Its windows.
-        train: Rows trained on.
-        validation: Rows that choose the epoch; of pictures that are not trained on.
-        test: Rows that are scored.
-        tested: Their pictures.
-        hashes: Content hash of each recording.
-        passports: How each recording meets the decoder.
-    """
-
-    name: str
-    decoder: BrainDecoder
-    loaded: LoadedRun
-    train: np.ndarray
-    validation: np.ndarray
-    test: SealedFold
-    tested: frozenset[str]
-    hashes: Sequence[str]
-    passports: Sequence[Passport]
-
-    @property
-    def table(self) -> pd.DataFrame:
-        return self.loaded.trials.table
 
 
 def train_joint(config: DictConfig, folder: Path) -> Path:
@@ -96,27 +62,15 @@ def train_joint(config: DictConfig, folder: Path) -> Path:
     """
     started = datetime.now(UTC)
     settings = _settings(config, folder)
-    parts = [_part(config, entry, folder) for entry in _entries(config)]
-    _require_one_space(parts)
-    _refuse_shared_pictures(parts)
+    parts = [read_part_of_join(config, entry, folder) for entry in joined_entries(config)]
+    require_one_space(parts)
+    refuse_shared_pictures(parts)
     hashes = [one for part in parts for one in part.hashes]
     with unfinished(folder, describe_run(config, hashes)):
         shared, curves = _fit(config, parts, settings)
         joined = {part.name: _joined(part.decoder, shared) for part in parts}
         _write(config, folder, started, parts, joined, curves)
     return folder
-
-
-def _entries(config: DictConfig) -> list[dict[str, Any]]:
-    """Return the dataset entries; each has a source, and no source is left over."""
-    entries, sources = dataset_entries(config), dict(config.join)
-    names = [str(entry["name"]) for entry in entries]
-    if sorted(names) != sorted(sources):
-        raise ConfigError(
-            f"join= names the run of each dataset: datasets are {names}, join has {sorted(sources)}. Write "
-            f"join={{{', '.join(f'{name}: runs/{name}' for name in names)}}}."
-        )
-    return entries
 
 
 def _settings(config: DictConfig, folder: Path) -> FitSettings:
@@ -130,82 +84,8 @@ def _settings(config: DictConfig, folder: Path) -> FitSettings:
     )
 
 
-def _part(config: DictConfig, entry: Mapping[str, Any], folder: Path) -> _Part:
-    """Read one dataset as its decoder does, and split it."""
-    name = str(entry["name"])
-    decoder = _source(str(config.join[name]))
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    own = OmegaConf.create({**plain, "datasets": dict(entry), "also": {}})
-    spec = decoder.input_spec
-    loaded = load_run(own, decoder.preprocessing, window=(spec.start_s, spec.stop_s))
-    trials = loaded.trials
-    if trials.task != "retrieval":
-        raise ConfigError(
-            f"join= is about retrieval; the target of '{name}' is {trials.task}. Set target.task=retrieval."
-        )
-    hashes = trials.content_hashes(decoder.preprocessing)
-    passports, trials.recordings = accepted_recordings(decoder, trials.recordings, config.get("input_unit"))
-    protocol = protocol_of(own, trials, folder, hashes)
-    if not isinstance(protocol.split, OfficialSplit):
-        raise ConfigError(
-            f"join= needs split=official, got {protocol.split.name}: the decoders have learnt from the training part "
-            "of their datasets, which only the official split keeps."
-        )
-    (fold,) = protocol.split.folds(trials.table)
-    check_leakage(trials.table, fold, forbids=protocol.split.forbids, zero_shot=True, content_hashes=hashes)
-    kept = fold.train[trials.table["rejected"].to_numpy()[fold.train] == ""]
-    last = inner_folds(trials.table, kept, zero_shot=True)[-1]
-    tested = frozenset(trials.table["stimulus"].iloc[fold.test].astype(str))
-    return _Part(name, decoder, loaded, last.train, last.test, seal(fold), tested, hashes, passports)
-
-
-def _source(place: str) -> BrainDecoder:
-    """Return a decoder that can be joined; a run folder stands for its checkpoint."""
-    inside = Path(place) / "checkpoint"
-    decoder = BrainDecoder.from_pretrained(inside if (inside / "config.json").is_file() else place)
-    if not isinstance(decoder.head, Retrieval):
-        raise ConfigError(
-            f"The decoder of '{place}' has the head '{decoder.head.architecture}'; joined ones are trained by gradient "
-            "descent with head=retrieval."
-        )
-    if decoder.provenance.get("fitted_partition") != "train":
-        raise ConfigError(
-            f"The decoder of '{place}' was fitted on all windows of its dataset, so a score on its test part means "
-            "nothing. Train it with split=official."
-        )
-    decoder.encoder.requires_grad_(False).eval()
-    decoder.head.requires_grad_(False).eval()
-    return decoder
-
-
-def _require_one_space(parts: Sequence[_Part]) -> None:
-    if len(parts) < 2:
-        raise ConfigError(f"join= takes two datasets or more, got {[part.name for part in parts]}.")
-    sizes = {part.name: (part.decoder.target_spec.dim, part.loaded.trials.target_spec.dim) for part in parts}
-    if len({size for both in sizes.values() for size in both}) > 1:
-        told = ", ".join(
-            f"'{name}' decodes {own} values, its pictures have {theirs}" for name, (own, theirs) in sizes.items()
-        )
-        raise ConfigError(
-            f"Joined decoders share the features of the pictures: {told}. Train them on the same features."
-        )
-
-
-def _refuse_shared_pictures(parts: Sequence[_Part]) -> None:
-    """Refuse pictures that are tested in one dataset and trained on in another: the shared head would know them."""
-    for part in parts:
-        for other in parts:
-            trained = set(other.table["stimulus"].iloc[np.concatenate([other.train, other.validation])].astype(str))
-            met = sorted(part.tested & trained)
-            if met:
-                raise LeakageError(
-                    f"'{part.name}' is tested on pictures that '{other.name}' is trained on: {listed(met)}. Join "
-                    "datasets whose official test pictures are new to all of them."
-                )
-
-
 def _fit(
-    config: DictConfig, parts: Sequence[_Part], settings: FitSettings
+    config: DictConfig, parts: Sequence[JoinedPart], settings: FitSettings
 ) -> tuple[UniversalRetrieval, list[dict[str, Any]]]:
     """Return the shared head, trained, and its learning curves; training windows come before all others."""
     spec = parts[0].loaded.trials.target_spec
@@ -215,7 +95,7 @@ def _fit(
     )
     if not isinstance(shared, UniversalRetrieval):
         raise ConfigError(f"join= trains head={_HEAD}; '{shared.architecture}' has no part that datasets share.")
-    sides = [[_embedded(part, rows, settings) for part in parts] for rows in ("train", "validation")]
+    sides = [[embedded(part, rows) for part in parts] for rows in ("train", "validation")]
     vectors, targets = (torch.cat([one[column] for side in sides for one in side]) for column in (0, 1))
     groups = np.concatenate([np.full(len(one[0]), number) for side in sides for number, one in enumerate(side)])
     rows = [[getattr(part, side).tolist() for part in parts] for side in ("train", "validation")]
@@ -244,21 +124,6 @@ def _head_settings(config: DictConfig) -> dict[str, Any]:
     return chosen if "_target_" in chosen else group_option("head", _HEAD)
 
 
-@torch.no_grad()
-def _embedded(part: _Part, side: str, settings: FitSettings) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return what the frozen decoder makes of averaged windows, in the space of the pictures, and their features."""
-    decoder = part.decoder
-    groups = repetition_groups(part.table, getattr(part, side))
-    reader = GroupReader(part.loaded.trials, decoder.preprocessing, groups, decoder.signal_spec.subjects)
-    positions = np.arange(len(groups))
-    pieces = np.array_split(positions, -(-len(positions) // _AT_ONCE))
-    vectors = []
-    for piece in track(pieces, f"Embedding {part.name}", len(pieces)):
-        batch = reader.batch(piece)[0]
-        vectors.append(decoder.head.projector(decoder.encoder(batch).pooled).float())  # type: ignore[operator]
-    return torch.cat(vectors), reader.target_tensor(positions)
-
-
 def _joined(source: BrainDecoder, shared: UniversalRetrieval) -> BrainDecoder:
     """Return a decoder with the projector that it had and the experts that all share."""
     own = source.head.config.get("projector", "residual")
@@ -276,7 +141,7 @@ def _write(
     config: DictConfig,
     folder: Path,
     started: datetime,
-    parts: Sequence[_Part],
+    parts: Sequence[JoinedPart],
     joined: Mapping[str, BrainDecoder],
     curves: Sequence[Mapping[str, Any]],
 ) -> None:
@@ -285,7 +150,7 @@ def _write(
     data = {
         "datasets": [part.name for part in parts],
         "content_hashes": {
-            _labelled(part.name, recording): content
+            labelled(part.name, recording): content
             for part in parts
             for recording, content in zip(part.loaded.trials.recordings, part.hashes, strict=True)
         },
@@ -309,25 +174,7 @@ def _write(
         decoder.save_pretrained(folder / "checkpoint" / part.name)
 
 
-def joined_content_hashes(config: DictConfig) -> dict[str, str]:
-    """Return the content hash of each recording of a joint run by its dataset and label, read as its decoder does."""
-    found: dict[str, str] = {}
-    for entry in _entries(config):
-        name = str(entry["name"])
-        recordings = load_recordings(entry)[1]
-        steps = _source(str(config.join[name])).preprocessing.signal_steps
-        store = prepare_store(recordings, steps, Path(config.paths.store), workers=int(config.workers or 1))
-        pairs = zip(recordings, store.content_hashes, strict=True)
-        found |= {_labelled(name, recording): content for recording, content in pairs}
-    return found
-
-
-def _labelled(dataset: str, recording: Recording) -> str:
-    """Return a name that recordings of one person by two systems do not share."""
-    return f"{dataset} {recording.label}"
-
-
-def _predictions(parts: Sequence[_Part], joined: Mapping[str, BrainDecoder], config: DictConfig) -> pd.DataFrame:
+def _predictions(parts: Sequence[JoinedPart], joined: Mapping[str, BrainDecoder], config: DictConfig) -> pd.DataFrame:
     """Return the answers of the joined decoders and of those before, of all datasets together and of each."""
     gallery, frames = gallery_kind(config.get("gallery")), []
     for part in parts:
@@ -338,14 +185,14 @@ def _predictions(parts: Sequence[_Part], joined: Mapping[str, BrainDecoder], con
     return pd.concat(frames, ignore_index=True)
 
 
-def _of(name: str, part: _Part) -> str:
+def _of(name: str, part: JoinedPart) -> str:
     """Return what a decoder's scores on one dataset are called."""
     return f"{name}_{part.name}"
 
 
 def _result(
     config: DictConfig,
-    parts: Sequence[_Part],
+    parts: Sequence[JoinedPart],
     predictions: pd.DataFrame,
     receipt: Mapping[str, Any],
     curves: Sequence[Mapping[str, Any]],
@@ -377,7 +224,7 @@ def _result(
 
 
 def _provenance(
-    part: _Part, parts: Sequence[_Part], metrics: Mapping[str, Any], receipt: Mapping[str, Any]
+    part: JoinedPart, parts: Sequence[JoinedPart], metrics: Mapping[str, Any], receipt: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return where a joined decoder comes from; its scores are those on its own dataset."""
     trained_on = " + ".join(one.name for one in parts)

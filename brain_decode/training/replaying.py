@@ -20,7 +20,7 @@ from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.predictions import read_predictions
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.evaluating import evaluate
-from brain_decode.training.joining import joined_content_hashes
+from brain_decode.training.joined_parts import joined_content_hashes
 from brain_decode.training.loading import dataset_entries, load_recordings
 from brain_decode.training.pretraining import pretrain
 from brain_decode.training.pretraining_windows import load_pretraining_windows
