@@ -70,7 +70,7 @@ def shown_positions(n: int, most: int = MOST_SHOWN) -> np.ndarray:
 
 
 def write_contact_sheet(
-    seen: np.ndarray,
+    seen: np.ndarray | None,
     ceiling: np.ndarray | None,
     reconstructed: np.ndarray,
     shuffled: np.ndarray | None,
@@ -82,7 +82,7 @@ def write_contact_sheet(
     """Write a PNG with a column for each picture, and rows seen, ceiling, reconstructed, shuffled control.
 
     Args:
-        seen: (picture, height, width, 3) in [0, 1]; the other three alike, in any size.
+        seen: (picture, height, width, 3) in [0, 1]; the other three alike, in any size; None where it is not known.
         ceiling: Drawn from the true features; None leaves the row out.
         reconstructed: Drawn from brain responses.
         shuffled: Drawn from the responses to other pictures; None leaves the row out.

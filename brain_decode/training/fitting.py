@@ -159,11 +159,15 @@ def fit_decoder(
     encoder = recipe.build_encoder(spec)
     head = recipe.build_head(encoder, trials.target_spec)
     decoder = BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials, preprocessing))
-    if not encoder.learns_by_gradient and (isinstance(head, ClosedFormHead) or getattr(encoder, "fitted_names", ())):
+    if not encoder.learns_by_gradient and (isinstance(head, ClosedFormHead) or _is_fitted(encoder)):
         n_left_out = _fit_closed_form(decoder, trials, every_row, settings, at_most)
         return FittedDecoder(decoder, n_left_out=n_left_out)
     state = _state_folder(recipe, rows, validation, settings)
     return FittedDecoder(decoder, _fit_gradient(decoder, trials, rows, validation, settings, state))
+
+
+def _is_fitted(encoder: Encoder) -> bool:
+    return isinstance(encoder, ClosedFormEncoder) and bool(encoder.fitted_names)
 
 
 def _fixed_decoder(recipe: Recipe, trials: Trials) -> BrainDecoder:

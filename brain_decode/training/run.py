@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from brain_decode.training.predicting import gallery_kind
 from brain_decode.training.reading_codes import describe_codes
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
+from brain_decode.training.reconstructing import STAND_IN, Drawing, Reconstructed, drawing_from_config, reconstruct
 from brain_decode.training.recording_passports import passport_evidence, passports_against_first, repairs
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
@@ -41,6 +42,7 @@ class _Planned:
     loaded: LoadedRun
     plan: Plan
     protocol: Protocol
+    drawing: Drawing | None
 
 
 def train(config: DictConfig, folder: Path) -> Path:
@@ -73,6 +75,7 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
     config = planned.config
     result = cross_validate(planned.plan, planned.loaded.trials, planned.protocol)
     final, selected = _final_decoder(planned, result)
+    pictures = _pictures(planned, final.decoder, result, folder)
     receipt = _receipt(planned, result, started)
     own = result.predictions[result.predictions["decoder"] == planned.plan.name]
     run = RunResult(
@@ -97,12 +100,23 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
         codes=describe_codes(
             final.decoder, planned.loaded.trials, _fitted_rows(planned, planned.loaded.trials), int(config.seed)
         ),
+        pictures=pictures,
     )
     require_still_there(folder)
     metrics = write_results(run, config, folder)
     final.decoder.provenance = _provenance(planned, final.decoder, metrics, receipt, selected)
     final.decoder.save_pretrained(folder / "checkpoint")
     return folder
+
+
+def _pictures(planned: _Planned, decoder: BrainDecoder, result: CrossValidation, folder: Path) -> Reconstructed | None:
+    """Draw what the decoders of all folds answered; the saved decoder keeps the generator."""
+    drawing = planned.drawing
+    if drawing is None:
+        return None
+    if drawing.generator["architecture"] != STAND_IN:
+        decoder.generator = dict(drawing.generator)
+    return reconstruct(decoder, planned.loaded.trials, result.answers, drawing, folder)
 
 
 def _prepare(config: DictConfig, folder: Path) -> _Planned:
@@ -115,7 +129,9 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
     hashes = loaded.trials.content_hashes(plan.recipes[0].build_preprocessing())
     names = [recording.label for recording in loaded.trials.recordings]
     refuse_pretraining_overlap(_seen_in_pretraining(plan), dict(zip(names, hashes, strict=True)))
-    return _Planned(config, loaded, plan, protocol_of(config, loaded.trials, folder, hashes))
+    drawing = drawing_from_config(config, loaded.trials)
+    protocol = replace(protocol_of(config, loaded.trials, folder, hashes), keeps_answers=drawing is not None)
+    return _Planned(config, loaded, plan, protocol, drawing)
 
 
 def _seen_in_pretraining(plan: Plan) -> list[str]:

@@ -21,6 +21,7 @@ from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.space import Space
 from brain_decode.signals.spec import TargetSpec, Task
 from brain_decode.signals.windows import Windows
+from brain_decode.stimuli.pictures import PictureFiles
 
 __all__ = ["RepetitionGroups", "Trials", "repetition_groups"]
 
@@ -42,6 +43,8 @@ class Trials:
         workers: Processes that prepare stores.
         target_column: Event column the labels came from.
         class_values: Class label to the event values it stands for.
+        picture_settings: The `pictures:` block of the dataset's entry; its folder is `picture_root`.
+        picture_root: Folder of the dataset.
     """
 
     recordings: list[Recording]
@@ -55,6 +58,8 @@ class Trials:
     workers: int = 1
     target_column: str = "trial_type"
     class_values: dict[str, list[str]] = field(default_factory=dict)
+    picture_settings: Mapping[str, Any] | None = None
+    picture_root: Path = Path()
     _stores: dict[str, SignalStore] = field(default_factory=dict, init=False, repr=False)
     _amplitudes: dict[Space, dict[str, float]] = field(default_factory=dict, init=False, repr=False)
 
@@ -104,6 +109,12 @@ class Trials:
             raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
         n_levels = self.features.shape[1] if self.features.ndim == 3 else 1
         return TargetSpec("retrieval", dim=int(self.features.shape[-1]), n_levels=n_levels)
+
+    @cached_property
+    def pictures(self) -> PictureFiles | None:
+        """What the stimuli look like; None where the dataset does not say."""
+        settings = self.picture_settings
+        return PictureFiles.from_config(settings, self.picture_root) if settings else None
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
