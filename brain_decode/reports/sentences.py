@@ -33,6 +33,7 @@ METRIC_NAMES = {
     "ssim": "SSIM",
 }
 NETWORK_NAMES = {
+    "pixel_features": "plain features",
     "alexnet2": "AlexNet(2)",
     "alexnet5": "AlexNet(5)",
     "inception": "InceptionV3",

@@ -17,8 +17,9 @@ from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.recording import Recording
 from brain_decode.training.describing import describe_windows
 from brain_decode.training.loading import LoadedRun, load_run
-from brain_decode.training.predicting import gallery_kind, predict_rows
+from brain_decode.training.predicting import averaged_answers, gallery_kind, predict_rows
 from brain_decode.training.receipts import receipt_of, split_hash
+from brain_decode.training.reconstructing import drawing_from_config, reconstruct
 from brain_decode.training.recording_passports import accepted_recordings, passport_evidence, repairs
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.stimulus_targets import require_same_space, with_targets_of
@@ -55,6 +56,11 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
     gallery = gallery_kind(config.get("gallery"))
     name = str(decoder.provenance.get("recipe", decoder.encoder.architecture))
     predictions = predict_rows(decoder, trials, rows, gallery).assign(decoder=name, fold="all", split="test")
+    drawing = drawing_from_config(config, trials, decoder.generator)
+    pictures = None
+    if drawing is not None:
+        kept = rows[trials.table["rejected"].to_numpy()[rows] == ""]
+        pictures = reconstruct(decoder, trials, [averaged_answers(decoder, trials, kept)], drawing, folder)
     receipt = receipt_of(
         "evaluate",
         config=config,
@@ -87,6 +93,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         classes=decoder.target_spec.classes,
         passport=passport_evidence(passports, "the decoder"),
         repairs=repairs(trials, decoder.preprocessing),
+        pictures=pictures,
     )
     write_results(run, config, folder)
     return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -28,11 +29,13 @@ from brain_decode.generation.base import PictureGenerator
 from brain_decode.simulation.pixel_features import pixel_features
 from brain_decode.stimuli.cards import name_cards
 from brain_decode.stimuli.perceptual.networks import open_networks
+from brain_decode.stimuli.pictures import PictureFiles
 from brain_decode.stimuli.resizing import resize
 from brain_decode.training.trials import Trials
 
 __all__ = ["STAND_IN", "Drawing", "Reconstructed", "drawing_from_config", "reconstruct"]
 
+_LOG = logging.getLogger(__name__)
 STAND_IN = "nearest_picture"  # the word for pictures of the gallery in the place of drawn ones
 SHEET = "contact_sheet.png"
 _SHOWN_SIDE = 224  # pixels of pictures that stand in
@@ -68,8 +71,13 @@ class Reconstructed:
     evidence: dict[str, Any]
 
 
-def drawing_from_config(config: DictConfig, trials: Trials) -> Drawing | None:
+def drawing_from_config(config: DictConfig, trials: Trials, saved: Mapping[str, Any] | None = None) -> Drawing | None:
     """Return how a run turns answers into pictures; None where it does not.
+
+    Args:
+        config: Composed; its `generator:` and `judges:`.
+        trials: The run's windows, with the features of the stimuli.
+        saved: The generator of a saved decoder, taken where the configuration names none.
 
     Raises:
         ConfigError: Another task than retrieval, a generator that is not there, or one made for features of another
@@ -77,14 +85,20 @@ def drawing_from_config(config: DictConfig, trials: Trials) -> Drawing | None:
         SpecMismatch: It draws from vectors of another length.
     """
     settings: Any = OmegaConf.to_container(config.get("generator") or OmegaConf.create({}), resolve=True)
+    is_asked = bool(settings.get("architecture"))
+    settings = settings if is_asked else dict(saved or {})
     name = settings.get("architecture")
     if not name:
+        return None
+    if not is_asked and trials.pictures is None:
+        _LOG.warning("Nothing is drawn with %s: the dataset does not say where its pictures are (pictures:).", name)
         return None
     if trials.task != "retrieval":
         raise ConfigError(
             f"generator={name} draws from answers of retrieval; the task is {trials.task}. Set target.task=retrieval."
         )
     if name != STAND_IN:
+        _require_pictures(trials)
         _require_its_features(build_generator(settings, trials.target_spec), name, trials)
     judges = OmegaConf.to_container(config.get("judges") or OmegaConf.create({}), resolve=True)
     return Drawing(settings, int(config.seed), _judges(judges))  # type: ignore[arg-type]
@@ -138,7 +152,7 @@ def reconstruct(
     The ceiling is drawn from the true features of each picture; the control hands the answers to other pictures.
 
     Args:
-        decoder: Gave the answers; knows what its head makes of features.
+        decoder: Gave the answers; knows what its head makes of features. It keeps the generator.
         trials: Features and pictures of the stimuli.
         answers: Of each fold, stimuli (and whose brain) and vectors (n, dim).
         drawing: Generator, seed and judges.
@@ -155,6 +169,8 @@ def reconstruct(
     shown = pd.Index(stimuli).get_indexer(pd.Index(table["stimulus"].astype(str)))
     features = decoder.head.gallery_vectors(_features(trials)[trials.feature_rows(stimuli)])
     stands_in = drawing.generator.get("architecture") == STAND_IN
+    if not stands_in:
+        decoder.generator = dict(drawing.generator)
     maker = _nearest(decoder, trials) if stands_in else _drawn(decoder, trials, drawing)
     drawn = maker.draw(vectors)
     orders = shuffled_orders(len(vectors), _ORDERS, seed=drawing.seed)
@@ -194,16 +210,21 @@ class _Maker:
 
 
 def _drawn(decoder: BrainDecoder, trials: Trials, drawing: Drawing) -> _Maker:
+    pictures = _require_pictures(trials)
+    generator = decoder.picture_generator
+    return _Maker(
+        seen=partial(pictures.load, size=max(generator.height, generator.width)),
+        draw=partial(decoder.draw, seed=drawing.seed),
+    )
+
+
+def _require_pictures(trials: Trials) -> PictureFiles:
     if trials.pictures is None:
         raise ConfigError(
             "Reconstructions are shown beside the pictures that were seen; the dataset entry does not say where they "
             f"are (pictures:). Add it, or take generator={STAND_IN}."
         )
-    generator = decoder.picture_generator
-    return _Maker(
-        seen=partial(trials.pictures.load, size=max(generator.height, generator.width)),
-        draw=partial(decoder.draw, seed=drawing.seed),
-    )
+    return trials.pictures
 
 
 def _nearest(decoder: BrainDecoder, trials: Trials) -> _Maker:

@@ -27,7 +27,7 @@ from brain_decode.training.predicting import gallery_kind
 from brain_decode.training.reading_codes import describe_codes
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
-from brain_decode.training.reconstructing import STAND_IN, Drawing, Reconstructed, drawing_from_config, reconstruct
+from brain_decode.training.reconstructing import Drawing, drawing_from_config, reconstruct
 from brain_decode.training.recording_passports import passport_evidence, passports_against_first, repairs
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
@@ -75,7 +75,9 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
     config = planned.config
     result = cross_validate(planned.plan, planned.loaded.trials, planned.protocol)
     final, selected = _final_decoder(planned, result)
-    pictures = _pictures(planned, final.decoder, result, folder)
+    pictures = None
+    if planned.drawing is not None:
+        pictures = reconstruct(final.decoder, planned.loaded.trials, result.answers, planned.drawing, folder)
     receipt = _receipt(planned, result, started)
     own = result.predictions[result.predictions["decoder"] == planned.plan.name]
     run = RunResult(
@@ -107,16 +109,6 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
     final.decoder.provenance = _provenance(planned, final.decoder, metrics, receipt, selected)
     final.decoder.save_pretrained(folder / "checkpoint")
     return folder
-
-
-def _pictures(planned: _Planned, decoder: BrainDecoder, result: CrossValidation, folder: Path) -> Reconstructed | None:
-    """Draw what the decoders of all folds answered; the saved decoder keeps the generator."""
-    drawing = planned.drawing
-    if drawing is None:
-        return None
-    if drawing.generator["architecture"] != STAND_IN:
-        decoder.generator = dict(drawing.generator)
-    return reconstruct(decoder, planned.loaded.trials, result.answers, drawing, folder)
 
 
 def _prepare(config: DictConfig, folder: Path) -> _Planned:
