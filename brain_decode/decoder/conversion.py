@@ -16,6 +16,7 @@ import yaml
 from brain_decode.core.errors import ConfigError, DataError, unknown_option
 from brain_decode.core.files import read_json_object, sha256_of
 from brain_decode.core.resources import catalogue_root
+from brain_decode.decoder.conversion_by_shape import BY_SHAPE, encoder_by_shape
 from brain_decode.decoder.part_card import part_card
 from brain_decode.encoders import brainomni
 from brain_decode.encoders.brainomni import BrainOmni
@@ -27,7 +28,7 @@ from brain_decode.tokenizers.braintokenizer import BrainTokenizer
 
 __all__ = ["MODELS", "convert", "read_state_dict", "rotary_kind"]
 
-MODELS = ("brainomni", "braintokenizer")
+MODELS = ("brainomni", "braintokenizer", *BY_SHAPE)
 _CONFIG_NAME = "model_cfg.json"
 _WEIGHTS_NAMES = {"brainomni": "BrainOmni.pt", "braintokenizer": "BrainTokenizer.pt"}
 _SOURCE = "OpenTSLab/BrainOmni"
@@ -59,18 +60,22 @@ def convert(model: str, source: str | Path, out: str | Path, *, compat: str | No
     """Write the authors' weights as a pretrained part and return it.
 
     Args:
-        model: "brainomni" or "braintokenizer".
-        source: Their `.pt` file, with `model_cfg.json` beside it, or the folder of the two.
+        model: "brainomni", "braintokenizer", or "brainflora" (an encoder of one modality).
+        source: Their `.pt` file, with `model_cfg.json` beside it, or the folder of the two; of brainflora the `.pth`
+            file alone, whose shapes tell the sizes.
         out: Folder to write.
         compat: "official" for the authors' quirks, which the published scores were reached with; None corrects them.
+            Of BrainOmni's models only.
 
     Raises:
         ConfigError: An unknown model, or files that are not there or do not belong together.
         DataError: A file that is damaged or holds no weights, or weights with missing or extra keys.
         StorageError: `out` cannot be written, or holds something else.
     """
-    if model not in _KINDS:
+    if model not in MODELS:
         raise unknown_option("model", model, MODELS)
+    if model in BY_SHAPE:
+        return _convert_by_shape(model, Path(source), Path(out), compat)
     path = _weights_file(model, Path(source))
     settings = _KINDS[model].settings(_read_settings(path.parent / _CONFIG_NAME)) | {"compat": compat}
     state = read_state_dict(path)
@@ -85,6 +90,26 @@ def convert(model: str, source: str | Path, out: str | Path, *, compat: str | No
         _provenance(model, path, content, state) | _preprocessing(compat),
     )
     write_part(part, Path(out), card=part_card(part))
+    return part
+
+
+def _convert_by_shape(model: str, path: Path, out: Path, compat: str | None) -> PretrainedPart:
+    """Write an encoder whose sizes follow from the shapes of its weights."""
+    if compat is not None:
+        raise ConfigError(
+            f"The weights of {model} are the same with and without compat; leave it null, got {compat!r}."
+        )
+    if not path.is_file():
+        raise ConfigError(f"No weights at '{path}'. Give source= the authors' .pth file of one encoder.")
+    built = encoder_by_shape(model, read_state_dict(path))
+    told = {
+        "name": f"{model} from {path.name}",
+        "source": "a file whose content is not a known release",
+        "sha256": sha256_of(path),
+        "licence": "not stated; that of the file's authors",
+    }
+    part = PretrainedPart("encoder", built.architecture, built.config, built.state_dict(), told)
+    write_part(part, out, card=part_card(part))
     return part
 
 
