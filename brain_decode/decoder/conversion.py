@@ -16,6 +16,7 @@ import yaml
 from brain_decode.core.errors import ConfigError, DataError, unknown_option
 from brain_decode.core.files import read_json_object, sha256_of
 from brain_decode.core.resources import catalogue_root
+from brain_decode.decoder.conversion_by_shape import BY_SHAPE, encoder_by_shape
 from brain_decode.decoder.part_card import part_card
 from brain_decode.encoders import atm, brainomni, nice
 from brain_decode.encoders.base import Encoder
@@ -28,7 +29,7 @@ from brain_decode.tokenizers.base import Tokenizer
 
 __all__ = ["MODELS", "convert", "read_state_dict", "rotary_kind"]
 
-MODELS = ("atm", "brainomni", "braintokenizer", "nice")
+MODELS = ("atm", "brainomni", "braintokenizer", "nice", *BY_SHAPE)
 _CONFIG_NAME = "model_cfg.json"
 _WEIGHTS_NAMES = {"brainomni": "BrainOmni.pt", "braintokenizer": "BrainTokenizer.pt"}
 _SOURCE = "OpenTSLab/BrainOmni"
@@ -64,9 +65,10 @@ def convert(model: str, source: str | Path, out: str | Path, *, compat: str | in
     """Write the authors' weights as a pretrained part and return it.
 
     Args:
-        model: "brainomni", "braintokenizer", "nice" or "atm".
+        model: "brainomni", "braintokenizer", "nice", "atm", or "brainflora" (an encoder of one modality).
         source: Their file. BrainOmni's `.pt` has `model_cfg.json` beside it, and may be given by its folder. NICE's is
-            that of the encoder (`…Enc_eeg….pth`), with the projector's (`…Proj_eeg….pth`) beside it.
+            that of the encoder (`…Enc_eeg….pth`), with the projector's (`…Proj_eeg….pth`) beside it. The shapes in
+            brainflora's tell its sizes.
         out: Folder to write.
         compat: "official" for the quirks of BrainOmni's authors, "2024" or "2026" for those of ATM's, which the
             published scores were reached with; None corrects them.
@@ -76,9 +78,11 @@ def convert(model: str, source: str | Path, out: str | Path, *, compat: str | in
         DataError: A file that is damaged or holds no weights, or weights with missing or extra keys.
         StorageError: `out` cannot be written, or holds something else.
     """
-    if model not in _READERS:
+    if model not in MODELS:
         raise unknown_option("model", model, MODELS)
     compat = None if compat is None else str(compat)
+    if model in BY_SHAPE:
+        return _convert_by_shape(model, Path(source), Path(out), compat)
     path = _weights_file(model, Path(source))
     theirs = _READERS[model](path, compat)
     settings = theirs.settings if model == "nice" else theirs.settings | {"compat": compat}
@@ -92,6 +96,26 @@ def convert(model: str, source: str | Path, out: str | Path, *, compat: str | in
         _provenance(model, path, sha256_of(path)) | theirs.told,
     )
     write_part(part, Path(out), card=part_card(part))
+    return part
+
+
+def _convert_by_shape(model: str, path: Path, out: Path, compat: str | None) -> PretrainedPart:
+    """Write an encoder whose sizes follow from the shapes of its weights."""
+    if compat is not None:
+        raise ConfigError(
+            f"The weights of {model} are the same with and without compat; leave it null, got {compat!r}."
+        )
+    if not path.is_file():
+        raise ConfigError(f"No weights at '{path}'. Give source= the authors' .pth file of one encoder.")
+    built = encoder_by_shape(model, read_state_dict(path))
+    told = {
+        "name": f"{model} from {path.name}",
+        "source": "a file whose content is not a known release",
+        "sha256": sha256_of(path),
+        "licence": "not stated; that of the file's authors",
+    }
+    part = PretrainedPart("encoder", built.architecture, built.config, built.state_dict(), told)
+    write_part(part, out, card=part_card(part))
     return part
 
 
