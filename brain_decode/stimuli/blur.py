@@ -69,8 +69,8 @@ def foveated_blur(pictures: torch.Tensor, kernel: int, *, fall_off: float = FALL
     if fall_off < 0:
         raise ConfigError(f"fall_off of a foveated blur is not negative, got {fall_off}.")
     height, width = pictures.shape[-2:]
-    rows = torch.linspace(-1, 1, height, dtype=pictures.dtype)[:, None]
-    columns = torch.linspace(-1, 1, width, dtype=pictures.dtype)[None, :]
+    rows = torch.linspace(-1, 1, height).to(pictures)[:, None]
+    columns = torch.linspace(-1, 1, width).to(pictures)[None, :]
     eccentricity = torch.sqrt((rows**2 * height**2 + columns**2 * width**2) / (height**2 + width**2))
     sharp = torch.exp(-fall_off * eccentricity)
     return sharp * pictures + (1 - sharp) * gaussian_blur(pictures, kernel)

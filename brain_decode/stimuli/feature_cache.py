@@ -33,7 +33,7 @@ class FeatureCache:
 
     Raises:
         StorageError: The folder cannot be written.
-        DataError: The folder holds other features, or a damaged shard.
+        DataError: A damaged shard.
     """
 
     def __init__(self, root: Path, description: Mapping[str, Any]) -> None:

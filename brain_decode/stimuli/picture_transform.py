@@ -99,7 +99,7 @@ class PictureTransform:
             pictures = resize_shorter_side(pictures, self.shorter_side, mode=self.mode)
         if self.crop is not None:
             pictures = centre_crop(pictures, *self.crop)
-        mean, std = (torch.tensor(values, dtype=pictures.dtype)[:, None, None] for values in (self.mean, self.std))
+        mean, std = (pictures.new_tensor(values)[:, None, None] for values in (self.mean, self.std))
         return (pictures * self.scale - mean) / std
 
     def to_json(self) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ __all__ = ["TargetFeatures", "TargetSettings", "target_features"]
 
 _SHARD = 256  # pictures; what a kill loses at most
 _TEXTS_AT_ONCE = 64
+_READERS = 4  # threads that decode pictures
 _TEXT_KEYS = ("model", "template", "pooling")
 
 Cached = tuple[FeatureCache, Sequence[str]]  # a level, and the content hash of each stimulus in it
@@ -58,7 +60,7 @@ class TargetSettings:
         if not self.layers and self.text is None:
             raise ConfigError("stimuli: needs layers of pictures, or text.")
         if self.model is None and (self.layers or "model" not in (self.text or {})):
-            raise ConfigError("stimuli: needs its model, a folder or a Hub id: stimuli.model=FOLDER.")
+            raise ConfigError("stimuli: needs its model, a folder or a Hub id: stimuli={model: FOLDER}.")
         if self.batch_size < 1:
             raise ConfigError(f"stimuli.batch_size is at least 1, got {self.batch_size}.")
         for key in self.text or ():
@@ -146,27 +148,50 @@ def _picture_levels(
         blur: [FeatureCache(folder, _description(model, layer, blur)) for layer in model.layers] for blur in blurs
     }
     contents = {stimulus: pictures.content_hash(stimulus) for stimulus in dict.fromkeys(ids)}
-    first = {content: stimulus for stimulus, content in contents.items()}
-    every = [cache for group in caches.values() for cache in group]
-    wanted = list(dict.fromkeys(content for cache in every for content in cache.missing(list(first))))
-    batches = _in_parts(wanted, settings.batch_size)
-    pending: dict[Blur, list[tuple[list[str], np.ndarray]]] = {blur: [] for blur in blurs}
-    for number, batch in enumerate(track(batches, "Embedding pictures"), start=1):
-        sharp = [torch.from_numpy(pictures.read(first[content])).permute(2, 0, 1)[None] for content in batch]
-        for blur in blurs:
-            if any(cache.missing(batch) for cache in caches[blur]):
-                inputs = torch.cat([model.transform(blur(picture)) for picture in sharp])
-                pending[blur].append((batch, model.embed(inputs).numpy()))
-        if number % max(_SHARD // settings.batch_size, 1) == 0 or number == len(batches):
-            for blur in blurs:
-                _write_shards(caches[blur], pending[blur])
-                pending[blur] = []
+    named = {content: stimulus for stimulus, content in contents.items()}
+    every = [cache for of_blur in caches.values() for cache in of_blur]
+    wanted = list(dict.fromkeys(content for cache in every for content in cache.missing(list(named))))
+    _fill(caches, model, pictures, {content: named[content] for content in wanted}, settings.batch_size)
     rows = [contents[stimulus] for stimulus in ids]
     return {
         _level_name(layer, blur, blurs): (cache, rows)
-        for blur, group in caches.items()
-        for layer, cache in zip(model.layers, group, strict=True)
+        for blur, of_blur in caches.items()
+        for layer, cache in zip(model.layers, of_blur, strict=True)
     }
+
+
+def _fill(
+    caches: Mapping[Blur, Sequence[FeatureCache]],
+    model: VisionModel,
+    pictures: PictureFiles,
+    wanted: Mapping[str, str],
+    batch_size: int,
+) -> None:
+    """Embed the pictures of `wanted` (content to stimulus), each read once, and write a shard at a time."""
+    batches = _in_parts(list(wanted), batch_size)
+    pending: dict[Blur, list[tuple[list[str], np.ndarray]]] = {blur: [] for blur in caches}
+    read = _read_ahead(pictures, [[wanted[content] for content in batch] for batch in batches])
+    for number, (batch, sharp) in enumerate(zip(batches, track(read, "Embedding pictures", len(batches))), start=1):
+        on_device = [torch.from_numpy(picture).permute(2, 0, 1)[None].to(model.device) for picture in sharp]
+        for blur, of_blur in caches.items():
+            if any(cache.missing(batch) for cache in of_blur):
+                inputs = torch.cat([model.transform(blur(picture)) for picture in on_device])
+                pending[blur].append((batch, model.embed(inputs).numpy()))
+        if number % max(_SHARD // batch_size, 1) == 0 or number == len(batches):
+            for blur, of_blur in caches.items():
+                _write_shards(of_blur, pending[blur])
+                pending[blur] = []
+
+
+def _read_ahead(pictures: PictureFiles, batches: Sequence[Sequence[str]]) -> Iterator[list[np.ndarray]]:
+    """Yield the pictures of each batch; those of the next are read meanwhile."""
+    with ThreadPoolExecutor(_READERS) as pool:
+        coming: list[Future[np.ndarray]] = []
+        for number in range(len(batches) + 1):
+            current = coming
+            coming = [pool.submit(pictures.read, name) for name in batches[number]] if number < len(batches) else []
+            if number:
+                yield [future.result() for future in current]
 
 
 def _description(model: VisionModel, layer: Layer, blur: Blur) -> dict[str, Any]:

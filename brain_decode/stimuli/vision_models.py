@@ -67,7 +67,7 @@ class VisionModel:
         self.source, self.layers, self.pooling, self.precision = str(source), tuple(layers), pooling, precision
         self.weights_sha256 = weights_hash(folder)
         self.transform = PictureTransform.from_folder(folder)
-        self._device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         config = read_json_object(folder / "config.json", remedy="Copy the model again.")
         self.architecture = str(next(iter(config.get("architectures") or ()), config.get("model_type")))
         if config.get("model_type") in _OTHER_INPUTS:
@@ -81,7 +81,7 @@ class VisionModel:
         """The model, loaded when the first picture comes: where every vector is cached, none does."""
         needs_pooler = any(layer in _NAMED_LAYERS for layer in self.layers)
         whole = load_transformer(self._folder, unused=() if needs_pooler else ("pooler.", "visual_projection."))
-        return _picture_tower(whole.to(self._device))
+        return _picture_tower(whole.to(self.device))
 
     def describe(self) -> dict[str, Any]:
         """Return what the vectors depend on besides layers and pictures, as plain values."""
@@ -102,8 +102,8 @@ class VisionModel:
             DataError: Weights that are damaged or incomplete.
         """
         needs_states = any(isinstance(layer, int) for layer in self.layers)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            output = self._tower.model(inputs.to(self._device), output_hidden_states=needs_states)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
+            output = self._tower.model(inputs.to(self.device), output_hidden_states=needs_states)
             parts = [self._vectors(output, layer, inputs.shape[-2:]).float().cpu() for layer in self.layers]
         widths = {str(layer): part.shape[1] for layer, part in zip(self.layers, parts, strict=True)}
         if len(set(widths.values())) > 1:

@@ -149,11 +149,16 @@ class Trials:
         Raises:
             DataError: A stimulus that has none.
         """
-        order = {stimulus: row for row, stimulus in enumerate(self.feature_ids)}
-        missing = sorted({str(stimulus) for stimulus in stimuli} - set(order))
-        if missing:
+        rows = self._feature_index.get_indexer(pd.Index([str(stimulus) for stimulus in stimuli], dtype=object))
+        if (rows < 0).any():
+            missing = sorted({str(stimuli[position]) for position in np.flatnonzero(rows < 0)})
             raise DataError(f"{len(missing)} stimuli have no features, for example '{missing[0]}'.")
-        return np.array([order[str(stimulus)] for stimulus in stimuli], dtype=int)
+        return rows
+
+    @cached_property
+    def _feature_index(self) -> pd.Index:
+        """Stimulus of each feature row; batches look theirs up here."""
+        return pd.Index(self.feature_ids, dtype=object)
 
     def _stimulus_features(self, stimuli: Sequence[str]) -> np.ndarray:
         if self.features is None:

@@ -10,11 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from brain_decode import BrainDecoder
 from brain_decode.cli.app import main
 from brain_decode.core.errors import ConfigError, SpecMismatch
 from brain_decode.datasets.bids import BidsDataset
+from brain_decode.datasets.features import FeatureFile
+from brain_decode.training.stimulus_targets import load_targets
 
 STUDY = {
     "n_sessions": 1,
@@ -133,6 +136,45 @@ def test_the_saved_decoder_gives_the_ranks_of_the_run(run, trained: Path, place:
     pd.testing.assert_frame_equal(
         *(frame.sort_values(columns[:2])[columns].reset_index(drop=True) for frame in (own, frames[1]))
     )
+
+
+def test_a_gallery_of_all_images_takes_pictures_that_were_not_shown(run, trained: Path, place: Path):
+    assert _evaluate(run, place, trained, "gallery=all_images", out="all_images") == 0
+    predictions = pd.read_parquet(place / "all_images" / "predictions.parquet")
+    assert set(predictions["gallery_size"]) == {16 * 2 + 6}
+
+
+@pytest.mark.parametrize(
+    ("gallery", "ids"),
+    [(None, ("p1",)), ("concept_centre", ("p1", "p0", "p2")), ("all_images", ("p1", "p0", "p2", "p3"))],
+)
+def test_pictures_are_embedded_as_the_gallery_needs_them(place: Path, tmp_path: Path, gallery, ids):
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3)).astype(np.uint8)
+    np.savez(tmp_path / "pictures.npz", pixels=pixels, ids=np.array([f"p{row}" for row in range(4)]))
+    np.savez(
+        tmp_path / "features.npz", x=np.zeros((3, 2)), ids=np.array(["p0", "p1", "p2"]), concept=np.array(list("aab"))
+    )
+    entry = {
+        "name": "seen",
+        "features": {"file": "features.npz", "key": "x", "ids": "ids", "concepts": "concept"},
+        "pictures": {"file": "pictures.npz"},
+    }
+    config = OmegaConf.create(
+        {"stimuli": {"model": str(place / "model")}, "gallery": gallery, "paths": {"store": str(tmp_path / "stores")}}
+    )
+    table = pd.DataFrame({"stimulus": ["p1", "p1"], "concept": ["a", "a"]})
+    features, provenance = load_targets(config, entry, table, tmp_path)
+    assert features.ids == ids and features.vectors.shape == (len(ids), 12)
+    assert features.concepts == tuple({"p0": "a", "p1": "a", "p2": "b"}.get(name, "") for name in ids)
+    assert provenance["levels"] == ["projected"]
+
+
+def test_a_feature_file_may_hold_several_levels(tmp_path: Path):
+    vectors = np.random.default_rng(0).standard_normal((2, 3, 5)).astype(np.float32)
+    np.savez(tmp_path / "features.npz", x=vectors, ids=np.array(["a", "b"]))
+    features = FeatureFile("features.npz", "x", "ids").load(tmp_path)
+    assert features.dim == 5
+    np.testing.assert_array_equal(features.vectors, vectors)
 
 
 def test_a_gallery_of_the_caller_passes_through_mixture_and_adapter(run, trained: Path, place: Path):
