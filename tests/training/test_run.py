@@ -245,3 +245,16 @@ def test_too_few_windows_for_a_decoder_are_one_clear_error(train: Train, capsys:
 def test_filters_are_refused_for_cut_trials(train: Train, capsys: pytest.CaptureFixture[str]) -> None:
     assert train("preprocessing=erp") == 1
     assert "cut trials" in capsys.readouterr().err
+
+
+def test_a_head_learns_by_gradient_on_windows_that_need_no_encoder(train: Train, tmp_path: Path) -> None:
+    words = ["encoder=flatten", "head=classification", "optimizer.lr=1e-2", "baselines={}", "split.n_folds=2"]
+    assert train(*words, "preprocessing.window_steps=[{step: robust_scale}]", effect=3.0) == 0
+    assert metrics_of(tmp_path / "out")["metrics"]["auc"]["value"] > 0.8
+    decoder = BrainDecoder.from_pretrained(tmp_path / "out" / "checkpoint")
+    assert decoder.head.architecture == "classification"
+
+
+def test_windows_in_volts_are_refused_where_no_encoder_would_scale_them(train: Train, capsys) -> None:
+    assert train("encoder=flatten", "head=classification", "baselines={}", "split.n_folds=2") == 1
+    assert "Networks learn from windows of about unit scale" in capsys.readouterr().err
