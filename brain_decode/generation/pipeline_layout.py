@@ -14,7 +14,7 @@ from torch import nn
 from brain_decode.core.errors import ConfigError, DataError, listed
 from brain_decode.core.files import read_json_object
 
-__all__ = ["adapter_feature_dim", "check_layout", "tensor_shapes"]
+__all__ = ["adapter_feature_dim", "check_layout", "check_model", "tensor_shapes"]
 
 Shapes = dict[str, tuple[int, ...]]
 
@@ -59,19 +59,36 @@ def check_layout(folder: Path, adapter: Path | None = None, *, variant: str | No
             )
         if any(word in name for word in _PASSIVE):
             continue
-        model = _empty_model(library, class_name, folder / name)
-        found = {}
-        for file in _weight_files(folder / name, variant):
-            found |= tensor_shapes(file)
-        counts[name] = _compare(_shapes(model), found, f"'{folder.name}/{name}'")
+        model = check_model(library, class_name, folder / name, variant=variant)
+        counts[name] = sum(tensor.numel() for tensor in model.state_dict().values())
         unet = model if name == "unet" else unet
     if adapter is not None:
         if unet is None:
             raise ConfigError(f"An IP-Adapter needs a pipeline with a UNet; '{folder}' has none.")
-        found = tensor_shapes(adapter)
         expected = _adapter_shapes(unet, adapter_feature_dim(adapter))
-        counts["adapter"] = _compare(expected, found, f"the IP-Adapter '{adapter.name}'")
+        _compare(expected, tensor_shapes(adapter), f"the IP-Adapter '{adapter.name}'")
+        counts["adapter"] = sum(int(torch.Size(shape).numel()) for shape in expected.values())
     return counts
+
+
+def check_model(library: str, class_name: str, folder: Path, *, variant: str | None = None) -> nn.Module:
+    """Compare one part's stored tensors with its configuration, and return its model on the meta device.
+
+    Args:
+        library: "diffusers" or "transformers".
+        class_name: Of the model in it.
+        folder: With `config.json` and safetensors files.
+        variant: As in `check_layout`.
+
+    Raises:
+        ConfigError, DataError: As in `check_layout`.
+    """
+    model = _empty_model(library, class_name, folder)
+    found = {}
+    for file in _weight_files(folder, variant):
+        found |= tensor_shapes(file)
+    _compare(_shapes(model), found, f"'{folder.parent.name}/{folder.name}'")
+    return model
 
 
 def tensor_shapes(file: Path) -> Shapes:
@@ -158,8 +175,8 @@ def _adapter_shapes(unet: nn.Module, feature_dim: int) -> Shapes:
     return shapes
 
 
-def _compare(expected: Shapes, found: Shapes, what: str) -> int:
-    """Return the number of parameters, or raise an error that names what differs."""
+def _compare(expected: Shapes, found: Shapes, what: str) -> None:
+    """Raise an error that names what differs, if anything does."""
     expected, found = _plain_names(expected), _plain_names(found)
     missing = sorted(expected.keys() - found.keys())
     extra = sorted(name for name in found.keys() - expected.keys() if not name.endswith(".position_ids"))
@@ -171,7 +188,6 @@ def _compare(expected: Shapes, found: Shapes, what: str) -> int:
             f"The weights of {what} do not fit its configuration: {told}. Take configuration and weights from one "
             "release."
         )
-    return sum(int(torch.Size(shape).numel()) for shape in expected.values())
 
 
 def _plain_names(shapes: Mapping[str, tuple[int, ...]]) -> Shapes:

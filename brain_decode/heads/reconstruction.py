@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from brain_decode.core.errors import ConfigError, SpecMismatch
+from brain_decode.core.errors import ConfigError
 from brain_decode.encoders.base import BrainEmbedding
 from brain_decode.generation.base import PictureGenerator
+from brain_decode.generation.building import build_generator
 from brain_decode.generation.diffusion_prior import DiffusionPrior, Noise, draw_noise
 from brain_decode.heads.base import Head
 from brain_decode.heads.retrieval import Retrieval
-from brain_decode.nn.architectures import resolve_architecture
 from brain_decode.signals.spec import TargetSpec
 
 __all__ = ["Reconstruction"]
@@ -132,7 +132,7 @@ class Reconstruction(Head):
             SpecMismatch: It takes other features than the prior gives.
         """
         if self._generator is None:
-            self._generator = _built(self.generator_settings, self.prior.dim)
+            self._generator = build_generator(self.generator_settings, self.prior.dim)
         return self._generator
 
     def reconstruct(
@@ -156,23 +156,3 @@ class Reconstruction(Head):
         """
         chosen = self.seed if seed is None else seed
         return self.generator.generate(np.asarray(vectors), seed=chosen, starts=starts, captions=captions)
-
-
-def _built(settings: Mapping[str, Any] | None, dim: int) -> PictureGenerator:
-    if not settings or "architecture" not in settings:
-        raise ConfigError(
-            "This decoder gives picture features and no pictures: it was built without a generator. Give "
-            "head.generator={architecture: …} when it is trained."
-        )
-    others = {key: value for key, value in settings.items() if key != "architecture"}
-    found = resolve_architecture("generator", "generation", settings["architecture"], PictureGenerator)
-    try:
-        generator: PictureGenerator = found(**others)
-    except TypeError as error:
-        raise ConfigError(f"Generator '{settings['architecture']}' cannot be built: {error}.") from error
-    if generator.feature_dim != dim:
-        raise SpecMismatch(
-            f"Generator '{settings['architecture']}' takes vectors of {generator.feature_dim} values, the prior gives "
-            f"{dim}. Train on the features that the generator was made for."
-        )
-    return generator

@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 from brain_decode.core.errors import ConfigError, DataError, MissingExtra, SpecMismatch, unknown_option
 from brain_decode.core.progress import track
 from brain_decode.core.seeding import derived_seed, seed_everything
-from brain_decode.encoders.base import Encoder
+from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.heads.base import Head
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.training.batches import Batch, BatchReader, EpochBatches, GroupedBatches, ReadAhead
@@ -492,9 +492,9 @@ class _BestEpoch(lightning.Callback):
 
 def _require_scale(windows: Any) -> None:
     """Refuse windows so small that the epsilon of the norms swamps them: decoders then stay at chance, silently."""
-    if not isinstance(windows, SignalBatch):
+    if not isinstance(windows, SignalBatch | BrainEmbedding):
         return
-    scale = float(windows.signal.std(correction=0))
+    scale = float((windows.signal if isinstance(windows, SignalBatch) else windows.pooled).std(correction=0))
     if 0 < scale < _SMALLEST_SCALE:
         raise SpecMismatch(
             f"Networks learn from windows of about unit scale; these have a standard deviation of {scale:.2g}. Add a "

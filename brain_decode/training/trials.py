@@ -151,7 +151,7 @@ class Trials:
         """
         rows = self._feature_index.get_indexer(pd.Index([str(stimulus) for stimulus in stimuli], dtype=object))
         if (rows < 0).any():
-            missing = sorted({str(stimuli[position]) for position in np.flatnonzero(rows < 0)})
+            missing = sorted({str(stimuli[int(position)]) for position in np.flatnonzero(rows < 0)})
             raise DataError(f"{len(missing)} stimuli have no features, for example '{missing[0]}'.")
         return rows
 

@@ -19,7 +19,7 @@ from brain_decode.signals.spec import TargetSpec
 
 CONFIGS = Path(__file__).resolve().parents[2] / "conf" / "head"
 NAMES = sorted(path.stem for path in CONFIGS.glob("*.yaml") if path.stem != "auto")
-N_WINDOWS, DIM = 30, 5
+N_WINDOWS, DIM = 30, 4  # four values are also a map of one pixel
 SPECS = {
     "classification": TargetSpec("classification", classes=("a", "b", "c")),
     "regression": TargetSpec("regression", dim=2),

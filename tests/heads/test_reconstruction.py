@@ -10,7 +10,7 @@ from torch.nn import functional
 from brain_decode.core.errors import ConfigError, SpecMismatch
 from brain_decode.core.seeding import seed_everything
 from brain_decode.encoders.base import BrainEmbedding
-from brain_decode.heads import reconstruction
+from brain_decode.generation import building
 from brain_decode.heads.reconstruction import Reconstruction
 from brain_decode.signals.spec import TargetSpec
 
@@ -38,7 +38,7 @@ class Painter:
 
 @pytest.fixture
 def painter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reconstruction, "resolve_architecture", lambda *_: Painter)
+    monkeypatch.setattr(building, "resolve_architecture", lambda *_: Painter)
 
 
 def test_the_loss_is_the_sum_of_contrastive_squared_and_noise_error():
@@ -117,7 +117,7 @@ def test_a_generator_of_other_features_or_settings_is_refused(painter: None, mon
     with pytest.raises(ConfigError, match=r"Generator 'painter' cannot be built: .*'gray'"):
         _ = head(generator={"architecture": "painter", "gray": 1}).generator
     monkeypatch.setattr(Painter, "feature_dim", 7)
-    with pytest.raises(SpecMismatch, match=r"'painter' takes vectors of 7 values, the prior gives 6"):
+    with pytest.raises(SpecMismatch, match=r"'painter' takes vectors of 7 values, the decoder gives 6"):
         _ = head(generator={"architecture": "painter"}).generator
 
 

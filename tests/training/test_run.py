@@ -254,3 +254,16 @@ def test_a_setting_of_another_encoder_is_refused_with_the_way_to_take_it_out(
     told = capsys.readouterr().err
     assert "Unknown setting of encoder 'nice' 'n_filtres'. Did you mean 'n_filters'" in told
     assert "take it out with ~encoder.n_filtres" in told and "Traceback" not in told
+
+
+def test_a_head_learns_by_gradient_on_windows_that_need_no_encoder(train: Train, tmp_path: Path) -> None:
+    words = ["encoder=flatten", "head=classification", "optimizer.lr=1e-2", "baselines={}", "split.n_folds=2"]
+    assert train(*words, "preprocessing.window_steps=[{step: robust_scale}]", effect=3.0) == 0
+    assert metrics_of(tmp_path / "out")["metrics"]["auc"]["value"] > 0.8
+    decoder = BrainDecoder.from_pretrained(tmp_path / "out" / "checkpoint")
+    assert decoder.head.architecture == "classification"
+
+
+def test_windows_in_volts_are_refused_where_no_encoder_would_scale_them(train: Train, capsys) -> None:
+    assert train("encoder=flatten", "head=classification", "baselines={}", "split.n_folds=2") == 1
+    assert "Networks learn from windows of about unit scale" in capsys.readouterr().err
