@@ -16,9 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError, LeakageError, listed
 from brain_decode.core.progress import track
+from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.sealed import SealedFold, collect_openings, seal
-from brain_decode.datasets.splits import OfficialSplit, inner_folds
+from brain_decode.datasets.splits import OfficialSplit
 from brain_decode.datasets.store import prepare_store
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.passport import Passport
