@@ -80,6 +80,10 @@ class Split(ABC):
     def folds(self, table: pd.DataFrame) -> list[Fold]:
         """Return the folds of a window table, the same ones on every call."""
 
+    def final_rows(self, table: pd.DataFrame) -> np.ndarray:
+        """Return positions of the windows that the decoder which is saved is fitted on, after scoring."""
+        return np.arange(len(table))
+
 
 @dataclass(frozen=True)
 class OfficialSplit(Split):

@@ -15,7 +15,7 @@ from brain_decode.evaluation import calibration
 from brain_decode.evaluation.predictions import require_predictions
 from brain_decode.evaluation.retrieval import k_way_probability
 from brain_decode.evaluation.scoring import score_classification, score_regression, score_retrieval
-from brain_decode.evaluation.statistics import bootstrap_weights, clusters_of, interval, weighted_mean
+from brain_decode.evaluation.statistics import bootstrap_weights, interval, picture_clusters, weighted_mean
 from brain_decode.evaluation.volume_evidence import separability, strongest_voxels
 from brain_decode.signals.spec import Task, probability_columns
 from brain_decode.signals.voxels import Voxels
@@ -96,7 +96,7 @@ def k_way_evidence(
     """Return [{"k", "expected", "ci95", "chance"}], the exact expectation for each k up to the smallest gallery."""
     require_predictions(predictions, ["rank", "gallery_size"])
     ranks, sizes = predictions["rank"].to_numpy(float), predictions["gallery_size"].to_numpy(int)
-    clusters = clusters_of(predictions)
+    clusters = picture_clusters(predictions)
     weights = bootstrap_weights(clusters, n_bootstrap, np.random.default_rng(seed))
     smallest = int(sizes.min())
     curve = []

@@ -25,6 +25,7 @@ from brain_decode.evaluation.statistics import (
     paired_difference,
     permutation_p,
     permuted_within,
+    picture_clusters,
     weighted_auc,
     weighted_mean,
 )
@@ -142,6 +143,7 @@ def score_retrieval(
 
     With `similarity` and `truth`, p permutes which candidate belongs to which stimulus (repetitions stay together).
     Without, ranks are drawn uniformly, one draw per stimulus and fold, as for an answer that ignores the signal.
+    Intervals resample people, or pictures with all their showings where there are fewer than five people.
 
     Args:
         predictions: Rows of one decoder with `rank` and `gallery_size`.
@@ -158,7 +160,7 @@ def score_retrieval(
     ranks, sizes = predictions["rank"].to_numpy(float), predictions["gallery_size"].to_numpy(int)
     if (ranks < 0).any() or (ranks >= sizes).any():
         raise DataError(f"Ranks lie between 0 and the gallery size {sizes.min()} - 1; got up to {ranks.max():g}.")
-    clusters, rng = clusters_of(predictions), np.random.default_rng(seed)
+    clusters, rng = picture_clusters(predictions), np.random.default_rng(seed)
     weights = bootstrap_weights(clusters, n_bootstrap, rng)
     functions = _rank_functions(sizes)
     null: dict[str, list[np.ndarray]] = {name: [] for name in functions}

@@ -27,6 +27,7 @@ __all__ = [
     "paired_difference",
     "permutation_p",
     "permuted_within",
+    "picture_clusters",
     "weighted_auc",
     "weighted_mean",
 ]
@@ -40,7 +41,7 @@ class Clusters:
     """The units that are resampled.
 
     Args:
-        level: "subject", "session", "run" or "trial".
+        level: "subject", "session", "run" or "trial"; "picture" where retrieval resamples what was shown.
         codes: (n,) unit of each window, 0 to `n_units` - 1.
     """
 
@@ -62,6 +63,17 @@ def clusters_of(table: pd.DataFrame) -> Clusters:
     if {"recording", "event", "onset_s"} <= set(table.columns):
         return Clusters("trial", trial_codes(table))
     return Clusters("trial", np.arange(len(table)))
+
+
+def picture_clusters(table: pd.DataFrame) -> Clusters:
+    """Return the units of retrieval: subjects where there are at least five, else the pictures that were shown.
+
+    What is claimed is that other pictures would be found too. Showings of one picture, by one person or several, are
+    no independent evidence for that, and an answer averaged over runs belongs to none.
+    """
+    if "truth" not in table or len(unit_codes(table, "subject")[1]) >= LEAST_CLUSTERS:
+        return clusters_of(table)
+    return Clusters("picture", pd.factorize(table["truth"].astype(str))[0])
 
 
 def bootstrap_weights(clusters: Clusters, n_bootstrap: int, rng: np.random.Generator) -> np.ndarray:

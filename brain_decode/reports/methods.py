@@ -12,6 +12,10 @@ _PROTOCOLS = {
     "leave_run_out": "each run was scored by decoders fitted on the other runs",
     "leave_session_out": "each session was scored by decoders fitted on the other sessions",
     "leave_subject_out": "each person was scored by decoders fitted on the other people",
+    "leave_subject_out_zero_shot": (
+        "each person was scored on the dataset's test pictures by decoders fitted on the other people's training "
+        "pictures; nobody's response to a test picture was trained on"
+    ),
     "leave_concept_out": "each group of concepts was scored by decoders that never met them",
     "contiguous_kfold": "each contiguous block of a recording was scored by decoders fitted on the other blocks",
     "official": "the training and test parts are those the dataset prescribes",

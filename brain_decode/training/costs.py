@@ -266,7 +266,7 @@ def _fits(plan: Plan, trials: Trials, protocol: Protocol) -> list[tuple[str, int
         found += [(recipe.name, len(fold.train), len(fold.test)) for recipe in plan.recipes]
     if isinstance(protocol.split, OfficialSplit | ScoreOnly):
         return found
-    everything = np.arange(len(trials.table))
+    everything = protocol.split.final_rows(trials.table)
     final = plan.candidates[0].name
     return [*found, *_selection_fits(plan, trials, everything, protocol), (final, len(everything), 0)]
 

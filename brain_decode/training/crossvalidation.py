@@ -131,8 +131,8 @@ def _run_fold(
 
 
 def fit_final(plan: Plan, trials: Trials, protocol: Protocol) -> tuple[FittedDecoder, str]:
-    """Select on all windows by inner validation, fit on all of them; returns the decoder and the recipe's name."""
-    kept = _kept(trials, np.arange(len(trials.table)))
+    """Select by inner validation, fit on every window that the split gives; returns the decoder and its name."""
+    kept = _kept(trials, protocol.split.final_rows(trials.table))
     chosen, _ = _select(plan, trials, kept, protocol)
     return _fit(chosen, trials, kept, protocol), chosen.name
 

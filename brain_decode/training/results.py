@@ -22,7 +22,7 @@ from brain_decode.evaluation.evidence import (
 )
 from brain_decode.evaluation.predictions import write_predictions
 from brain_decode.evaluation.scoring import compare_decoders, score_classification, score_regression, score_retrieval
-from brain_decode.evaluation.statistics import clusters_of, holm
+from brain_decode.evaluation.statistics import clusters_of, holm, picture_clusters
 from brain_decode.signals.spec import Task
 from brain_decode.training.receipts import plain
 from brain_decode.training.reconstructing import Reconstructed
@@ -95,7 +95,7 @@ def _metrics(run: RunResult) -> dict[str, Any]:
         "decoder": run.decoder,
         "selected": run.selected,
         "folds": list(run.folds),
-        "cluster": clusters_of(own).level,
+        "cluster": (picture_clusters if run.task == "retrieval" else clusters_of)(own).level,
         "metrics": by_decoder[run.decoder] | ({} if run.pictures is None else run.pictures.metrics),
         "metrics_without_rejection": score(own, run) if len(kept) < len(scored) else None,
         "baselines": {name: scores for name, scores in by_decoder.items() if name != run.decoder},

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError
 from brain_decode.datasets.leakage import refuse_pretraining_overlap
+from brain_decode.datasets.new_subject_splits import LeaveSubjectOutZeroShot
 from brain_decode.datasets.splits import OfficialSplit, ScoreOnly, Split
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.nn.weights_folder import read_part
@@ -34,6 +35,8 @@ from brain_decode.training.trials import Trials
 from brain_decode.training.unfinished import describe_run, require_still_there, state_folder, unfinished
 
 __all__ = ["protocol_of", "train"]
+
+_KEEPS_TEST_UNSEEN = (OfficialSplit, LeaveSubjectOutZeroShot)  # their saved decoder has met no test picture
 
 
 @dataclass(frozen=True)
@@ -203,7 +206,7 @@ def _fitted_rows(planned: _Planned, trials: Trials) -> np.ndarray:
         return np.zeros(0, dtype=int)
     if isinstance(planned.protocol.split, OfficialSplit):
         return np.flatnonzero(trials.table["partition"] != "test")
-    return np.arange(len(trials.table))
+    return planned.protocol.split.final_rows(trials.table)
 
 
 def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> dict[str, Any]:
@@ -244,7 +247,7 @@ def _provenance(
         "simulated": any(bool(summary.get("simulated")) for summary in planned.loaded.datasets),
         "protocol": planned.protocol.split.name,
         "fitted_on": seen,
-        "fitted_partition": "train" if isinstance(planned.protocol.split, OfficialSplit) else "all",
+        "fitted_partition": "train" if isinstance(planned.protocol.split, _KEEPS_TEST_UNSEEN) else "all",
         "metrics": dict(metrics["metrics"]),
         "receipt": dict(receipt),
         **_stimuli(trials, decoder),

@@ -18,6 +18,7 @@ from brain_decode.evaluation.statistics import (
     interval,
     permutation_p,
     permuted_within,
+    picture_clusters,
     weighted_auc,
     weighted_mean,
 )
@@ -51,6 +52,16 @@ def test_weighted_auc_of_a_resample_with_one_class_has_no_value() -> None:
     clusters = Clusters("run", np.array([0, 1]))
     values = weighted_auc(np.array([True, False]), np.array([0.9, 0.1]), clusters, np.array([[2.0, 0.0], [1.0, 1.0]]))
     assert np.isnan(values[0]) and values[1] == 1.0
+
+
+@pytest.mark.parametrize(("subjects", "level", "units"), [(1, "picture", 3), (4, "picture", 3), (5, "subject", 5)])
+def test_retrieval_resamples_people_or_what_they_saw(subjects: int, level: str, units: int) -> None:
+    table = table_of(subjects, 6, 3)
+    table["truth"] = [f"picture-{row % 3}" for row in range(len(table))]
+    clusters = picture_clusters(table)
+    assert clusters.level == level and clusters.n_units == units
+    if level == "picture":
+        assert clusters.codes.tolist() == [row % 3 for row in range(len(table))]
 
 
 def test_interval_of_clustered_data_covers_the_truth() -> None:

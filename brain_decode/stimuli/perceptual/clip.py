@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -37,10 +38,10 @@ def open_clip_image(folder: Path) -> nn.Module:
 
     try:
         config = CLIPConfig.from_pretrained(str(folder), local_files_only=True)
-        vision = config.vision_config
+        vision: Any = config.vision_config
         vision.projection_dim = config.projection_dim  # the folder's own says it for both sides at once
         with _quiet():  # the text side of the same file is left out on purpose
-            model, told = CLIPVisionModelWithProjection.from_pretrained(
+            loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
                 str(folder), config=vision, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
     except (OSError, ValueError, RuntimeError) as error:
@@ -48,6 +49,7 @@ def open_clip_image(folder: Path) -> nn.Module:
         raise DataError(
             f"'{folder}' cannot be read as CLIP ({reason}). It needs config.json and safetensors."
         ) from error
+    model, told = loaded
     missing = sorted(map(str, told["missing_keys"]))
     if missing:
         raise DataError(f"'{folder}' lacks weights of CLIP's image side: {listed(missing)}. Copy the whole folder.")

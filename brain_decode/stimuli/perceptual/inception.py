@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -10,6 +12,7 @@ from brain_decode.stimuli.perceptual.layers import NamedConvolution
 
 __all__ = ["InceptionV3"]
 
+_MIXED = ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")
 _OWN_MEAN, _OWN_SCALE = 0.5, 0.5
 _IMAGENET_MEAN, _IMAGENET_SCALE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -53,7 +56,8 @@ class _Mixed17(nn.Module):
 
     def __init__(self, in_channels: int, width: int) -> None:
         super().__init__()
-        row, column = {"kernel": (1, 7), "padding": (0, 3)}, {"kernel": (7, 1), "padding": (3, 0)}
+        row: dict[str, Any] = {"kernel": (1, 7), "padding": (0, 3)}
+        column: dict[str, Any] = {"kernel": (7, 1), "padding": (3, 0)}
         self.branch1x1 = NamedConvolution(in_channels, 192, 1)
         self.branch7x7_1 = NamedConvolution(in_channels, width, 1)
         self.branch7x7_2 = NamedConvolution(width, width, **row)
@@ -95,7 +99,8 @@ class _Mixed8(nn.Module):
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
-        row, column = {"kernel": (1, 3), "padding": (0, 1)}, {"kernel": (3, 1), "padding": (1, 0)}
+        row: dict[str, Any] = {"kernel": (1, 3), "padding": (0, 1)}
+        column: dict[str, Any] = {"kernel": (3, 1), "padding": (1, 0)}
         self.branch1x1 = NamedConvolution(in_channels, 320, 1)
         self.branch3x3_1 = NamedConvolution(in_channels, 384, 1)
         self.branch3x3_2a, self.branch3x3_2b = NamedConvolution(384, 384, **row), NamedConvolution(384, 384, **column)
@@ -155,10 +160,8 @@ class InceptionV3(nn.Module):
         maps = self.Conv2d_2b_3x3(self.Conv2d_2a_3x3(self.Conv2d_1a_3x3(_own_range(pictures))))
         maps = self.Conv2d_4a_3x3(self.Conv2d_3b_1x1(functional.max_pool2d(maps, 3, 2)))
         maps = functional.max_pool2d(maps, 3, 2)
-        for mixed in (self.Mixed_5b, self.Mixed_5c, self.Mixed_5d, self.Mixed_6a, self.Mixed_6b, self.Mixed_6c):
-            maps = mixed(maps)
-        for mixed in (self.Mixed_6d, self.Mixed_6e, self.Mixed_7a, self.Mixed_7b, self.Mixed_7c):
-            maps = mixed(maps)
+        for name in _MIXED:
+            maps = self.get_submodule(f"Mixed_{name}")(maps)
         return maps.mean(dim=(2, 3))
 
 
