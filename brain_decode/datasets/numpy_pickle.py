@@ -95,7 +95,7 @@ def read_pickled_mapping(path: Path, keys: tuple[str, ...] = ()) -> dict[str, An
 def _described(content: Any) -> str:
     if isinstance(content, np.ndarray):
         return f"one array of shape {content.shape}"
-    return f"a {type(content).__name__}"
+    return f"a value of type {type(content).__name__}"
 
 
 def _read_npy(file: BinaryIO, path: Path) -> Any:

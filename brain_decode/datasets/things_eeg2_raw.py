@@ -19,9 +19,16 @@ _KEYS = ("raw_eeg_data", "ch_names", "ch_types", "sfreq")
 
 @dataclass(frozen=True, eq=False)
 class MappedSignal:
-    """A (channel, time) array in a file, scaled where it is read."""
+    """Channels of a (channel, time) array in a file, scaled where they are read.
+
+    Args:
+        array: Memory-mapped.
+        channels: Rows that are read.
+        factors: (row,) stored numbers to SI units.
+    """
 
     array: np.ndarray
+    channels: slice | np.ndarray
     factors: np.ndarray
 
     @property
@@ -30,7 +37,7 @@ class MappedSignal:
 
     def read(self, start: int, stop: int) -> np.ndarray:
         """Return samples [start, stop) as (channel, time) float64 in SI units."""
-        return np.asarray(self.array[:, start:stop], dtype=np.float64) * self.factors[:, None]
+        return np.asarray(self.array[self.channels, start:stop], dtype=np.float64) * self.factors[:, None]
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class RawFile:
     """One partition of one session.
 
     Args:
-        source: The signal with its trigger channel, left in the file.
+        source: The signal without its trigger channel, left in the file.
         channel_names, channel_types: One per channel.
         rate_hz: Samples per second.
         triggers: (event,) condition numbers from 1; target trials are left out.
@@ -84,11 +91,13 @@ def read_raw_file(path: Path, unit_factor: float = 1.0) -> RawFile:
     is_target = triggers == TARGET_TRIGGER
     if is_target.all():
         raise DataError(f"{path}: its trigger channel shows no picture. Replace the file.")
-    factors = np.where([kind == "eeg" for kind in types], unit_factor, 1.0)
+    # Without the trigger channel, which has become events, the signal is one piece that nobody needs to copy.
+    kept = np.flatnonzero([kind != "stim" for kind in types])
+    factors = np.where([types[row] == "eeg" for row in kept], unit_factor, 1.0)
     return RawFile(
-        source=MappedSignal(array, factors),
-        channel_names=names,
-        channel_types=types,
+        source=MappedSignal(array, slice(0, len(kept)) if types[-1] == "stim" else kept, factors),
+        channel_names=tuple(names[row] for row in kept),
+        channel_types=tuple(types[row] for row in kept),
         rate_hz=rate_hz,
         triggers=triggers[~is_target],
         onsets_s=samples[~is_target] / rate_hz,

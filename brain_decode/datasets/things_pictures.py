@@ -141,7 +141,7 @@ def _from_folder(folder: Path) -> Pictures:
         for concept in folder.iterdir()
         if concept.is_dir()
         for picture in concept.iterdir()
-        if picture.suffix.lower() in _SUFFIXES
+        if picture.suffix.lower() in _SUFFIXES and not picture.name.startswith(".")
     )
     if not files:
         raise DataError(f"{folder} has no pictures (<number>_<concept>/<picture>.jpg). Unpack them, or remove it.")

@@ -228,3 +228,20 @@ def test_arrays_without_names_of_pictures_are_refused(things: Any) -> None:
     write_arrays(things)
     with pytest.raises(DataError, match="numbers its pictures, but does not name them"):
         ThingsMEG(things.root).recordings()
+
+
+def test_two_names_of_one_picture_are_refused(root: Path) -> None:
+    write_epochs(root, CODES)
+    write_names(root)
+    rows = {"trial_type": ["exp"], "things_image_nr": [4], "image_path": ["images_meg/bee/bee_99s.jpg"]}
+    pd.DataFrame(rows).to_csv(root / "sourcedata" / "sample_attributes_P2.csv", index=False)
+    with pytest.raises(DataError, match="picture 4 is both 'bee_04s' and 'bee_99s'"):
+        ThingsMEG(root).recordings()
+
+
+def test_a_table_without_the_column_of_pictures_is_refused(root: Path) -> None:
+    write_epochs(root, CODES)
+    (root / "sourcedata").mkdir()
+    (root / "sourcedata" / "sample_attributes_P1.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(DataError, match="needs the columns things_image_nr"):
+        ThingsMEG(root).recordings()
