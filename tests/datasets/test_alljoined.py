@@ -367,6 +367,8 @@ def test_flat_files_that_disagree_with_their_metadata_are_refused(tmp_path: Path
         ({"ch_names": ["Cz"]}, "for 1 ch_names and 250 times"),
         ({"times": np.r_[np.arange(249) / 250, 7.0]}, "`times` should rise evenly"),
         ({"preprocessed_eeg_data": np.array(["a"])}, "should hold numbers of"),
+        ({"times": np.array(["0"] * 250)}, "`times` should rise evenly"),
+        ({"times": None, "ch_names": None}, "for 1 ch_names and 1 times"),
     ],
 )
 def test_flat_files_whose_parts_disagree_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
