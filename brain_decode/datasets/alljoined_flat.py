@@ -78,8 +78,9 @@ class AlljoinedFlat(Dataset):
 
     def _cut(self, folder: Path, entities: Entities, path: Path) -> list[tuple[Entities, Recording]]:
         content = read_pickled_mapping(path, (_SAMPLES, "ch_names", "times"))
-        trials, names, times = content[_SAMPLES], [str(name) for name in content["ch_names"]], content["times"]
-        rate_hz = _require_shape(trials, names, np.asarray(times), path)
+        trials, times = content[_SAMPLES], np.asarray(content["times"])
+        names = [str(name) for name in np.ravel(content["ch_names"])]
+        rate_hz = _require_shape(trials, names, times, path)
         table, source = read_order(folder, entities.subject, with_dropped=True)
         kept = table[(table["part"] == entities.run) & ~table["dropped"].astype(bool)]
         kept = kept.sort_values("session", kind="stable")
@@ -102,7 +103,7 @@ class AlljoinedFlat(Dataset):
                     events=events.iloc[start:stop].reset_index(drop=True),
                     source=TrialArraySource(trials[start:stop]),
                     continuous=False,
-                    start_s=float(np.asarray(times)[0]),
+                    start_s=float(times[0]),
                     files=(path,),
                     notes=noted,
                 ),
@@ -124,13 +125,13 @@ def _require_shape(trials: Any, names: Sequence[str], times: np.ndarray, path: P
     Raises:
         DataError: Trials, channel names and times that disagree.
     """
-    shape = getattr(trials, "shape", ())
-    if len(shape) != 3 or trials.dtype.kind != "f" or shape[1] != len(names) or shape[2] != len(times):
+    shape: tuple[int, ...] = getattr(trials, "shape", ())
+    if len(shape) != 3 or trials.dtype.kind != "f" or shape[1] != len(names) or (shape[2],) != times.shape:
         raise DataError(
             f"{path}: {_SAMPLES} should hold numbers of (trial, channel, time) for {len(names)} ch_names and "
-            f"{len(times)} times; its shape is {shape}. Fetch the file again."
+            f"{times.size} times; its shape is {shape}. Fetch the file again."
         )
-    steps = np.diff(times)
+    steps = np.diff(times) if times.dtype.kind in "fiu" else np.zeros(1)
     if len(steps) == 0 or steps.min() <= 0 or not np.allclose(steps, steps.mean(), rtol=1e-3):
         raise DataError(f"{path}: `times` should rise evenly from sample to sample. Fetch the file again.")
     return round(float(1 / steps.mean()), 6)

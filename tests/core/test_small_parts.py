@@ -14,7 +14,7 @@ import torch
 from brain_decode.core import progress, resources
 from brain_decode.core.errors import ConfigError, StorageError
 from brain_decode.core.log import get_logger, set_up_logging
-from brain_decode.core.progress import track
+from brain_decode.core.progress import track, track_bytes
 from brain_decode.core.resources import catalogue_root, group_folders
 from brain_decode.core.seeding import derived_seed, seed_everything, spawn_rngs, torch_generator
 
@@ -65,6 +65,15 @@ def test_bars_inside_bars_are_drawn_together(monkeypatch: pytest.MonkeyPatch) ->
     assert pairs == [(0, 0), (0, 1), (1, 0), (1, 1)]
     assert progress._ACTIVE.get() is None
     assert "folds" in terminal.getvalue()
+
+
+def test_bytes_are_counted_where_somebody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    with track_bytes("Fetching", 2048, done=1024) as arrived:
+        arrived(600)
+        arrived(-88)
+    assert "Fetching" in terminal.getvalue() and "1.5/2.0 KiB" in terminal.getvalue()
 
 
 def test_logging_is_quiet_unless_asked() -> None:

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from edfio import Edf, EdfAnnotation, EdfSignal
 
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.alljoined import AlljoinedRaw
 from brain_decode.datasets.alljoined_flat import AlljoinedFlat
 from brain_decode.datasets.base import EventTarget
+from brain_decode.datasets.entries import build_dataset
+from brain_decode.datasets.store import prepare_store
 from brain_decode.datasets.window_table import build_window_table
 
 ELECTRODES = [
@@ -364,6 +367,8 @@ def test_flat_files_that_disagree_with_their_metadata_are_refused(tmp_path: Path
         ({"ch_names": ["Cz"]}, "for 1 ch_names and 250 times"),
         ({"times": np.r_[np.arange(249) / 250, 7.0]}, "`times` should rise evenly"),
         ({"preprocessed_eeg_data": np.array(["a"])}, "should hold numbers of"),
+        ({"times": np.array(["0"] * 250)}, "`times` should rise evenly"),
+        ({"times": None, "ch_names": None}, "for 1 ch_names and 1 times"),
     ],
 )
 def test_flat_files_whose_parts_disagree_are_refused(tmp_path: Path, changes: dict[str, Any], said: str) -> None:
@@ -390,3 +395,38 @@ def test_a_folder_without_recordings_says_what_is_looked_for(tmp_path: Path) -> 
         raw_dataset(tmp_path).recordings()
     with pytest.raises(DataError, match="no file preprocessed_eeg/sub-"):
         AlljoinedFlat(tmp_path).recordings()
+
+
+# Both, as the catalogue describes them, through the signal store.
+
+
+def described(repository: Path, name: str, data: Path) -> dict[str, Any]:
+    text = (repository / "datasets" / f"{name}.yaml").read_text().replace("${paths.data}", str(data))
+    return yaml.safe_load(text) | {"accept_licence": name}
+
+
+def test_the_raw_entry_meets_its_facts_and_is_prepared(repository: Path, tmp_path: Path) -> None:
+    write_raw(tmp_path / "alljoined_1_6m")
+    entry = described(repository, "alljoined_1_6m", tmp_path)
+    entry["loader"]["blocks"] = 3
+    dataset = build_dataset(entry)
+    recordings = dataset.recordings()
+    dataset.check_facts(recordings)
+    store = prepare_store(recordings, [], tmp_path / "store")
+    assert [found.shape for found in store.entries] == [(RATE_HZ * SECONDS, 32)] * 6
+    np.testing.assert_allclose(store.entries[0].array()[:, 5], microvolts(5) * 1e-6, atol=1e-10)
+
+
+def test_the_flat_entry_keeps_the_sessions_of_a_file_apart(repository: Path, tmp_path: Path) -> None:
+    write_flat(tmp_path / "alljoined_1_6m_flat", dropped=())
+    dataset = build_dataset(described(repository, "alljoined_1_6m_flat", tmp_path))
+    recordings = dataset.recordings()
+    assert dataset.check_facts(recordings) == []
+    store = prepare_store(recordings, [], tmp_path / "store")
+    firsts = {r.label: float(found.array()[0, 0, 0]) for r, found in zip(recordings, store.entries, strict=True)}
+    assert firsts == {
+        "sub-01_ses-01_task-images_run-test": 0.0,
+        "sub-01_ses-01_task-images_run-train": 0.0,
+        "sub-01_ses-02_task-images_run-test": 4.0,
+        "sub-01_ses-02_task-images_run-train": 8.0,
+    }

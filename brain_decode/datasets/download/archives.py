@@ -33,6 +33,7 @@ def unpack(archive: Path, folder: Path) -> int:
     make_folder(folder)
     try:
         with _opened(archive) as opened, place_beside(folder / archive.name, is_folder=True) as beside:
+            _require_unlocked(archive, folder, opened)
             _require_space(archive, folder, opened)
             names = list(dict.fromkeys(_safe_members(archive, opened)))
             _extract(opened, beside)
@@ -91,6 +92,14 @@ def _extract(opened: Any, beside: Path) -> None:
         opened.extractall(beside, filter="data")
     else:
         opened.extractall(beside)
+
+
+def _require_unlocked(archive: Path, folder: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> None:
+    if isinstance(opened, zipfile.ZipFile) and any(info.flag_bits & 0x1 for info in opened.infolist()):
+        raise DownloadError(
+            f"'{archive}' is locked with a password, which its owners give to those who accept their terms. Unpack it "
+            f"by hand into '{folder}', and repeat the command with datasets.download.unpack=null."
+        )
 
 
 def _require_space(archive: Path, folder: Path, opened: zipfile.ZipFile | tarfile.TarFile) -> None:

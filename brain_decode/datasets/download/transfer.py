@@ -192,6 +192,7 @@ def _receive_once(
     headers = _range_headers(content.tell(), beginning)
     with connection.ask(file.url, headers=headers, stream=True) as answer:
         require_answer(answer, file.path)
+        _refuse_page(answer, file)
         if answer.status_code == 416 and content.tell() == beginning.total:
             return
         start, total = _span(answer)
@@ -208,6 +209,16 @@ def _receive_once(
         _copy(answer, part, content, connection, arrived)
         if total is not None and content.tell() < total:
             raise Interrupted("the connection was cut")
+
+
+def _refuse_page(answer: requests.Response, file: RemoteFile) -> None:
+    """Refuse a web page in place of a file: a form to log in, or a network that wants a password first."""
+    kind = answer.headers.get("Content-Type", "").split(";")[0].strip().lower()
+    if kind == "text/html" and not file.path.lower().endswith((".html", ".htm")):
+        raise DownloadError(
+            f"{file.path}: {answer.url} answered with a web page instead of the file. Open the address in a browser: "
+            "it may ask for a login, or for terms to be accepted."
+        )
 
 
 def _range_headers(size: int, beginning: _Beginning) -> dict[str, str]:

@@ -90,6 +90,8 @@ def _handler(host: Host) -> type[BaseHTTPRequestHandler]:
                 return
             content = page.content[start or 0 :]
             self.send_response(200 if start is None else 206)
+            for name, value in page.headers.items():
+                self.send_header(name, value)
             if page.entity_tag:
                 self.send_header("ETag", page.entity_tag)
             if start is not None:

@@ -68,6 +68,17 @@ def test_links_are_refused(tmp_path: Path) -> None:
         unpack(tmp_path / "a.zip", tmp_path / "out")
 
 
+def test_a_locked_archive_says_how_to_go_on(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", {"a.jpg": b"picture"})
+    content = bytearray(archive.read_bytes())
+    for header, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.index(header) + flags] |= 1  # marks the member as encrypted
+    archive.write_bytes(content)
+    with pytest.raises(DownloadError, match="is locked with a password.*datasets.download.unpack=null"):
+        unpack(archive, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_damaged_archive_is_one_clear_error(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "a.zip", {"a.npy": b"0123456789" * 100})
     content = bytearray(archive.read_bytes())

@@ -171,6 +171,16 @@ def test_the_command_fetches_and_writes_a_receipt(
     assert len(receipt["data"]["files"]["small"]) == 8
 
 
+def test_other_files_than_the_entry_s_can_be_asked_for(
+    host, user_catalogue: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = "datasets.download.include=['raw/sub-0[1]/**', 'raw/sub-02/**']"
+    assert app.main(words(user_catalogue, "accept_licence=small", "only_list=true", chosen)) == 2
+    assert "Unknown setting of 'datasets.download' 'include'" in capsys.readouterr().err
+    assert app.main(words(user_catalogue, "accept_licence=small", "only_list=true", f"+{chosen}")) == 0
+    assert "small: 1 files" in capsys.readouterr().out
+
+
 def test_a_killed_command_goes_on_where_it_was_killed(host, user_catalogue: Path, repository: Path) -> None:
     page = host.put("a.edf", os.urandom(3_000_000), stands_still_after=1_000_000)
     entry = yaml.safe_load((user_catalogue / "datasets" / "small.yaml").read_text())

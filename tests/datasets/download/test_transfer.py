@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 from pathlib import Path
@@ -150,6 +151,20 @@ def test_what_is_not_there_or_not_given_is_not_asked_for_twice(host, connection:
     with pytest.raises(DownloadError, match="the host refuses it.*Accept its terms there"):
         fetch(described(host), tmp_path / "a.edf", connection)
     assert len(host.requests) == 2
+
+
+def test_a_web_page_is_no_recording(host, connection: Connection, tmp_path: Path) -> None:
+    host.put("a.edf", b"<html>Please log in</html>", headers={"Content-Type": "text/html; charset=utf-8"})
+    with pytest.raises(DownloadError, match=r"answered with a web page instead of the file. Open the address"):
+        fetch(described(host), tmp_path / "a.edf", connection)
+    assert left_over(tmp_path) == []
+
+
+def test_what_a_host_compresses_by_itself_is_kept_as_it_came(host, connection: Connection, tmp_path: Path) -> None:
+    packed = gzip.compress(CONTENT)
+    host.put("a.edf", packed, headers={"Content-Encoding": "gzip"}, cuts=[1000])
+    fetch(described(host, size=len(packed)), tmp_path / "a.edf.gz", connection)
+    assert (tmp_path / "a.edf.gz").read_bytes() == packed
 
 
 def test_nobody_at_the_address_is_one_clear_error(connection: Connection, tmp_path: Path) -> None:
