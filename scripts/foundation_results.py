@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from brain_decode.cli.app import main as brain_decode
-from brain_decode.core.files import write_atomically
+from brain_decode.reports.sections import replace_section
 
 POOL = ("eeg_muse_cueing_pretrain", "eeg_muse_ssvep")
 PROBES = ("eeg_muse_n170", "eeg_muse_p300_catsdogs", "eeg_muse_leftright_vep")
@@ -73,7 +73,6 @@ ADAPTATIONS: dict[str, list[str]] = {
 }
 # A second, as the tokenizer's windows; the baseline keeps the filter that suits it.
 PROBE_WORDS = ["window.stop_s=0.9", "~baselines.shrinkage_lda", "+baselines.tangent_space.preprocessing=erp_robust"]
-HEADING = "## Foundation models\n"
 NOTES = """
 Made by `python scripts/foundation_results.py DATA RUNS`. Small models (`tokenizers=braintokenizer_small`,
 `encoder=brainomni_small`, an EEGFormer of two layers and 64 codes), trained within 30 minutes on two cores on
@@ -161,13 +160,6 @@ def section(runs: Path) -> str:
     return "\n".join(lines)
 
 
-def write_section(runs: Path) -> None:
-    """Put the section at the end of docs/results.md, in the place of an older one."""
-    path = Path("docs/results.md")
-    before = path.read_text(encoding="utf-8").partition(HEADING)[0]
-    write_atomically(path, before.rstrip() + "\n\n" + HEADING + NOTES + section(runs) + "\n")
-
-
 def _metrics(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
@@ -180,4 +172,4 @@ if __name__ == "__main__":
     if len(sys.argv) != 3:
         sys.exit(__doc__)
     run(Path(sys.argv[1]), Path(sys.argv[2]))
-    write_section(Path(sys.argv[2]))
+    replace_section(Path("docs/results.md"), "Foundation models", NOTES + section(Path(sys.argv[2])))

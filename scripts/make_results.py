@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from brain_decode.cli.app import main
-from brain_decode.core.files import write_atomically
+from brain_decode.reports.sections import replace_top
 from brain_decode.reports.tables import results_table
 
 # Each experiment, and what plain pipelines reached with its protocol.
@@ -47,7 +47,6 @@ What to keep in mind:
 - The classifiers weigh classes equally, which costs plain accuracy where targets are rare (`p300`).
 
 """
-FOUNDATION = "## Foundation models\n"  # from here on scripts/foundation_results.py writes
 
 
 def make_results(data: Path, runs: Path) -> int:
@@ -61,10 +60,7 @@ def make_results(data: Path, runs: Path) -> int:
         words += [f"datasets.subjects=['{SUBJECTS[name]}']"] if name in SUBJECTS else []
         if main(["train", *words]):
             return 1
-    table = results_table([runs / name for name in FLOORS], FLOORS)
-    path = Path("docs/results.md")
-    _, heading, kept = path.read_text(encoding="utf-8").partition(FOUNDATION)
-    write_atomically(path, HEADER + table + "\n" + (f"\n{heading}{kept}" if heading else ""))
+    replace_top(Path("docs/results.md"), HEADER + results_table([runs / name for name in FLOORS], FLOORS))
     return 0
 
 
