@@ -1,0 +1,137 @@
+"""Decode a simulated study of the size of THINGS-EEG2, and write its section of docs/results.md.
+
+`python scripts/visual_results.py DATA RUNS`: DATA holds `things_eeg2_clip`; the simulated studies are made in RUNS, and
+what is there already is not run again. About an hour and a half on two cores.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from brain_decode.cli.app import main as brain_decode
+from brain_decode.reports.sections import replace_section
+
+HEADING = "Seeing through EEG and MEG"
+RIDGE = ["encoder=time_means", "+encoder.bin_s=0.02", "+encoder.start_s=0.06", "+encoder.stop_s=0.5", "head=ridge"]
+MODELS: dict[str, list[str]] = {
+    "time means, ridge": RIDGE,
+    "NICE": ["encoder=nice"],
+    "ATM-S": ["encoder=atm", "optimizer=adamw_atm"],
+    "near-linear projector": ["encoder=linear_projector", "optimizer=adamw_atm"],
+}
+EPOCHS = ["trainer.batch_size=256", "trainer.max_epochs=30", "trainer.patience=6"]
+N_TRIALS = (4135, 8270, 16540, 33080)  # of 66160; drawn at random, each part within the next
+CURVE = "time means, ridge"
+NULL = ["datasets.loader.study.coupling=0"]
+MEG = ["datasets.loader.study.sensors=meg", "datasets.loader.study.n_coils=271", "datasets.loader.study.meg_system=ctf"]
+
+
+def run(data: Path, runs: Path) -> None:
+    """Run what has not been run yet."""
+    study = ["experiment=simulated_things_eeg2", f"paths.data={runs / 'data'}", "baselines={}"]
+    for name, words in MODELS.items():
+        _run_once([*study, *words, *EPOCHS], runs / _folder(name))
+    for count in N_TRIALS:
+        _run_once([*study, *MODELS[CURVE], f"split.train_windows={count}"], runs / f"trials_{count}")
+    small = ["experiment=simulated_things_reconstruction", f"paths.data={runs / 'data'}"]
+    _run_once(small, runs / "pictures")
+    _run_once([*small, *NULL], runs / "null")
+    _run_once([*small, *MEG], runs / "meg")
+    for name in ("things_eeg2_clip", "things_eeg2_clip_prior"):
+        _run_once([f"experiment={name}", f"paths.data={data}", "generator=nearest_picture"], runs / name)
+
+
+def _folder(name: str) -> str:
+    return name.lower().replace(", ", "_").replace(" ", "_").replace("-", "_")
+
+
+def _run_once(words: Sequence[str], folder: Path) -> None:
+    places = [f"paths.store={folder.parent / 'stores'}", f"out={folder}"]
+    if not (folder / "metrics.json").is_file() and brain_decode(["train", *words, *places]):
+        sys.exit(1)
+
+
+def section(runs: Path) -> str:
+    """Return the tables as Markdown."""
+    lines = ["| decoder, simulated THINGS-EEG2 | top-1 of 200 | top-5 | single trial, top-1 |", "|---|---|---|---|"]
+    for name in MODELS:
+        scores, curve = _read(runs / _folder(name), "metrics"), _read(runs / _folder(name), "report_data")
+        single = curve["repetitions"][0]
+        lines.append(f"| {name} | {_scored(scores, 'top1')} | {_scored(scores, 'top5')} | {single['top1']:.3f} |")
+    oracle = _read(runs / _folder(CURVE), "metrics")["oracle"]
+    lines += [
+        f"| oracle | {oracle['top1']:.3f} | {oracle['top5']:.3f} | |",
+        "",
+        *_repetitions(runs),
+        "",
+        *_trials(runs),
+    ]
+    return "\n".join([*lines, "", *_pictures(runs), "", *_clip(runs)])
+
+
+def _repetitions(runs: Path) -> list[str]:
+    curves = {name: _read(runs / _folder(name), "report_data")["repetitions"] for name in MODELS}
+    counts = [str(point["n"]) for point in curves[CURVE]]
+    lines = [f"| top-1 by repetitions averaged | {' | '.join(counts)} |", "|---|" + "---|" * len(counts)]
+    for name, curve in curves.items():
+        cells = [f"{point['top1']:.3f}" for point in curve]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
+
+
+def _trials(runs: Path) -> list[str]:
+    folders = {count: runs / f"trials_{count}" for count in N_TRIALS} | {66160: runs / _folder(CURVE)}
+    scores = {count: _read(folder, "metrics") for count, folder in folders.items()}
+    top1 = np.array([score["metrics"]["top1"]["value"] for score in scores.values()])
+    slope, _ = np.polyfit(np.log10(list(scores)), top1, 1)
+    fit = float(np.corrcoef(np.log10(list(scores)), top1)[0, 1] ** 2)
+    lines = [f"| {CURVE}, by training trials | top-1 |", "|---|---|"]
+    lines += [f"| {count:,} | {_scored(score, 'top1')} |" for count, score in scores.items()]
+    return [*lines, "", f"Log-linear fit: {slope:+.3f} of top-1 per tenfold of trials (r² {fit:.2f})."]
+
+
+def _pictures(runs: Path) -> list[str]:
+    lines = ["| reconstruction, simulated | metric | value | ceiling | shuffled control |", "|---|---|---|---|---|"]
+    for name, folder in {"EEG": "pictures", "EEG, coupling=0": "null", "MEG, 271 channels": "meg"}.items():
+        scores = _read(runs / folder, "metrics")
+        for metric in ("top1", "pixcorr", "ssim", "two_way_pixel_features"):
+            entry = scores["metrics"][metric]
+            beside = [_interval(entry[key]) if entry.get(key) else "" for key in ("ceiling", "shuffled")]
+            lines.append(f"| {name} | {metric} | {_scored(scores, metric)} | {' | '.join(beside)} |")
+    return lines
+
+
+def _clip(runs: Path) -> list[str]:
+    lines = ["| real embeddings, subject 8, pool of 200 | top-1 | top-5 |", "|---|---|---|"]
+    for name in ("things_eeg2_clip", "things_eeg2_clip_prior"):
+        scores = _read(runs / name, "metrics")
+        lines.append(f"| {name} | {_scored(scores, 'top1')} | {_scored(scores, 'top5')} |")
+    return lines
+
+
+TABLES = (_repetitions, _trials, _pictures, _clip)
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    return json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def _scored(scores: dict[str, Any], metric: str) -> str:
+    return _interval(scores["metrics"][metric])
+
+
+def _interval(entry: dict[str, Any]) -> str:
+    return f"{entry['value']:.3f} [{entry['ci95'][0]:.3f}, {entry['ci95'][1]:.3f}]"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
+    run(Path(sys.argv[1]), Path(sys.argv[2]))
+    replace_section(Path("docs/results.md"), HEADING, section(Path(sys.argv[2])))
