@@ -76,9 +76,9 @@ def pixel_correlations(seen: np.ndarray, reconstructed: np.ndarray, rows: np.nda
     for part in _batches(len(reconstructed), _BATCH):
         pair = (compared(seen[rows[part]]), compared(reconstructed[part]))
         x, y = (_levelled(resize(pictures, PIXEL_SIDE)) for pictures in pair)
-        squares = _root(_dot(x, x)) * _root(_dot(y, y))
-        parts.append(_dot(x, y) / squares)
-    return np.concatenate(parts)
+        lengths = _root(_dot(x, x)) * _root(_dot(y, y))
+        parts.append(_dot(x, y) / lengths)
+    return np.clip(np.concatenate(parts), -1, 1)
 
 
 def pixel_correlation_matrix(seen: np.ndarray, reconstructed: np.ndarray) -> np.ndarray:
@@ -89,8 +89,9 @@ def pixel_correlation_matrix(seen: np.ndarray, reconstructed: np.ndarray) -> np.
     """
     enlarge = resize_matrix(COMPARED_SIDE, PIXEL_SIDE)
     gram, column_sums = enlarge.T @ enlarge, enlarge.sum(dim=0)
-    kept = [_levelled(compared(seen[rows])) for rows in _batches(len(seen), _BATCH)]
-    own, n_values = torch.cat(kept), 3 * PIXEL_SIDE**2
+    own, n_values = torch.empty(len(seen), 3, COMPARED_SIDE, COMPARED_SIDE), 3 * PIXEL_SIDE**2
+    for rows in _batches(len(seen), _BATCH):
+        own[rows] = _levelled(compared(seen[rows]))
     own_moments = _moments(own, gram, column_sums)
     matrix = np.empty((len(seen), len(reconstructed)))
     for columns in _batches(len(reconstructed), _BATCH):

@@ -33,6 +33,7 @@ def picture_context(folder: Path, data: Mapping[str, Any], metrics: Mapping[str,
         **evidence,
         "picture": _data_address(folder, str(evidence["sheet"])),
         "description": _description(evidence),
+        "has_control": any(str(row).startswith("control") for row in evidence["rows"]),
         "scores": {key: metrics["metrics"][key] for key in keys},
     }
 

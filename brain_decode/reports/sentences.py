@@ -97,7 +97,7 @@ def metric_meaning(key: str) -> str:
         return f"chance of picking the true candidate among {key.removesuffix('_way')} drawn at random"
     if key.startswith(_TWO_WAY):
         name = _network(key.removeprefix(_TWO_WAY))
-        return f"how often a reconstruction is liker the seen picture than another one, to {name}: 0.5 is guessing"
+        return f"how often a reconstruction is more like its own picture than like another, to {name}: 0.5 is guessing"
     if key.endswith(_DISTANCE):
         return f"1 - correlation of the features of {_network(key.removesuffix(_DISTANCE))}: lower is better"
     return METRIC_MEANINGS.get(key, "")

@@ -75,6 +75,13 @@ def test_scores_stand_beside_shuffled_control_ceiling_and_chance(picture_run: Ca
     assert row_of(text, "EffNet-B distance")[:4] == ["0.826", "0.957", "0.611", "0.957"]
     assert "2 of 200 pictures, chosen by their place in the list" in text
     assert "Drawn by a tiny diffusion model." in text
+    assert "share with the shuffled control" not in text  # the sheet has no such row
+
+
+def test_a_control_on_the_sheet_is_explained(picture_run: Callable[..., Path]) -> None:
+    folder = picture_run(rows=("seen", "reconstructed", "control: from shuffled brain responses"))
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "What the reconstructions share with the shuffled control does not come from the brain." in text
 
 
 def test_picture_scores_are_told_once(picture_run: Callable[..., Path]) -> None:
