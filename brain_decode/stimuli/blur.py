@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
-from torch.nn import functional
 
 from brain_decode.core.errors import ConfigError, unknown_option
 
@@ -39,17 +39,22 @@ def gaussian_blur(pictures: torch.Tensor, kernel: int) -> torch.Tensor:
             f"A blur of {kernel} pixels needs pictures of at least {reach + 1} pixels; got "
             f"{pictures.shape[-1]}x{pictures.shape[-2]}. Choose smaller blurs."
         )
-    weights = _gaussian(kernel).to(pictures)
-    n_pictures, n_colours, height, width = pictures.shape
-    flat = functional.pad(pictures.reshape(-1, 1, height, width), (reach,) * 4, mode="reflect")
-    blurred = functional.conv2d(functional.conv2d(flat, weights[None, None, None, :]), weights[None, None, :, None])
-    return blurred.reshape(n_pictures, n_colours, height, width)
+    height, width = pictures.shape[-2:]
+    # Two products of matrices take the same time for every kernel, and less than convolutions with one colour each.
+    return _blur_matrix(height, kernel).to(pictures) @ pictures @ _blur_matrix(width, kernel).to(pictures).T
 
 
-def _gaussian(kernel: int) -> torch.Tensor:
-    places = torch.arange(kernel, dtype=torch.float64) - kernel // 2
-    weights = torch.exp(-0.5 * (places / (0.15 * kernel + 0.35)) ** 2)
-    return weights / weights.sum()
+@lru_cache(maxsize=64)
+def _blur_matrix(n_places: int, kernel: int) -> torch.Tensor:
+    """Return the (place, place) float64 matrix that blurs along one side of a picture, edges mirrored."""
+    offsets = torch.arange(kernel) - kernel // 2
+    weights = torch.exp(-0.5 * (offsets.double() / (0.15 * kernel + 0.35)) ** 2)
+    weights = weights / weights.sum()
+    seen = torch.arange(n_places)[:, None] + offsets
+    last = n_places - 1
+    mirrored = last - (last - seen.abs()).abs()
+    matrix = torch.zeros(n_places, n_places, dtype=torch.float64)
+    return matrix.scatter_add_(1, mirrored, weights.expand(n_places, kernel))
 
 
 def foveated_blur(pictures: torch.Tensor, kernel: int, *, fall_off: float = FALL_OFF) -> torch.Tensor:

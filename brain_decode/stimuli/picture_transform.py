@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ __all__ = ["PictureTransform"]
 _MODES = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # as Pillow numbers them
 _UNSUPPORTED = ("crop_pct", "do_pad", "do_thumbnail", "do_align_long_axis", "do_split_image")
 _COPY = "Copy the model again."
+CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)  # Radford et al. 2021
+CLIP_STD = (0.26862954, 0.26130258, 0.27577711)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class PictureTransform:
     def from_folder(cls, folder: Path) -> PictureTransform:
         """Read the image processor that was saved with a model.
 
+        CLIP models that lost theirs (the image encoder of IP-Adapter is published without) get CLIP's, which all share.
+
         Raises:
             ConfigError: None there, or one that does something this transform does not.
         """
@@ -60,6 +66,11 @@ class PictureTransform:
             processor = read_json_object(joint, remedy=_COPY).get("image_processor")
             if isinstance(processor, Mapping):
                 return cls.from_processor(processor)
+        model = read_json_object(folder / "config.json", remedy=_COPY)
+        pixels = (model.get("vision_config") or model).get("image_size")
+        if str(model.get("model_type", "")).startswith("clip") and isinstance(pixels, int):
+            _LOG.warning("'%s' has no preprocessor_config.json; pictures are prepared as CLIP's are.", folder)
+            return cls(pixels, None, "bicubic", (pixels, pixels), 1.0, CLIP_MEAN, CLIP_STD)
         raise ConfigError(
             f"'{folder}' has no preprocessor_config.json, so how its model wants pictures is unknown. Save the image "
             "processor beside the model."

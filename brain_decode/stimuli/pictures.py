@@ -40,9 +40,9 @@ class PictureFiles(ABC):
         """Open the pictures that the `pictures:` block of a dataset entry describes.
 
         Args:
-            config: Either `folder` (below `root`, read recursively: png, jpg, jpeg, webp) with `ids: stem` (file name
-                without suffix, the default) or `ids: path` (path below the folder with suffix); or `file` (an `.npz`
-                below `root`) with `pixels` and `ids`, the names of its arrays.
+            config: Either `folder` (below `root`, read recursively: png, jpg, jpeg, webp; copies of a picture count
+                once) with `ids: stem` (file name without suffix, the default) or `ids: path` (path below the folder
+                with suffix); or `file` (an `.npz` below `root`) with `pixels` and `ids`, the names of its arrays.
             root: Folder of the dataset.
 
         Raises:
@@ -170,9 +170,12 @@ def _named_paths(folder: Path, naming: str) -> dict[str, Path]:
         if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
             continue
         name = path.stem if naming == "stem" else path.relative_to(folder).as_posix()
+        if name in named and sha256_of(named[name]) == sha256_of(path):
+            continue  # a copy: published sets hold some pictures in several folders
         if name in named:
             raise DataError(
-                f"Two pictures are named '{name}': {named[name]} and {path}. Set pictures.ids=path to tell them apart."
+                f"Two different pictures are named '{name}': {named[name]} and {path}. Set pictures.ids=path to tell "
+                "them apart."
             )
         named[name] = path
     if not named:

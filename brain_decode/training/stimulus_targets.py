@@ -44,11 +44,13 @@ def load_targets(
                 f"Retrieval compares with stimulus features, and '{entry['name']}' has none (features:). Name a model "
                 "of its pictures: stimuli={model: FOLDER}."
             )
-        provenance = {"file": file.file, "key": file.key}
-        return file.load(root), provenance
+        return file.load(root), {"file": _file_names(entry["features"]), "key": entry["features"].get("key")}
     settings: dict[str, Any] = OmegaConf.to_container(block, resolve=True)  # type: ignore[assignment]
     pictures = PictureFiles.from_config(entry["pictures"], root) if entry.get("pictures") else None
-    concepts = _concepts(table, file, root)
+    # Pictures that were not shown have their concept in the feature file; it is not needed for those that were.
+    ranks_others = (config.get("gallery") or "exact_image") != "exact_image"
+    needs_concepts = config.get("gallery") == "concept_centre" or settings.get("text") is not None
+    concepts = _concepts(table, file if ranks_others and needs_concepts else None, root)
     ids = _needed(config, table, pictures, concepts)
     made = target_features(
         TargetSettings.from_config(settings),
@@ -61,12 +63,16 @@ def load_targets(
     return StimulusFeatures(tuple(ids), made.vectors, of_each), {"settings": settings, **made.provenance}
 
 
+def _file_names(block: Mapping[str, Any]) -> str:
+    return str(block.get("file") or ", ".join(str(part["file"]) for part in block.get("parts") or ()))
+
+
 def _concepts(table: pd.DataFrame, file: FeatureFile | None, root: Path) -> dict[str, str]:
     """Return the concept of each stimulus that was shown, and of those that only the feature file names."""
     known: dict[str, str] = {}
-    if file is not None and file.concepts is not None:
+    if file is not None:
         stored = file.load(root)
-        known = dict(zip(stored.ids, stored.concepts, strict=True))
+        known = dict(zip(stored.ids, stored.concepts, strict=False))  # a file without concepts has none
     shown = table.drop_duplicates("stimulus")
     return known | dict(zip(shown["stimulus"].astype(str), shown["concept"].astype(str), strict=True))
 

@@ -149,9 +149,10 @@ class Trials:
         Raises:
             DataError: A stimulus that has none.
         """
-        rows = self._feature_index.get_indexer(pd.Index([str(stimulus) for stimulus in stimuli], dtype=object))
+        names = np.array([str(stimulus) for stimulus in stimuli], dtype=object)
+        rows = self._feature_index.get_indexer(pd.Index(names))
         if (rows < 0).any():
-            missing = sorted({str(stimuli[int(position)]) for position in np.flatnonzero(rows < 0)})
+            missing = sorted(set(names[rows < 0]))
             raise DataError(f"{len(missing)} stimuli have no features, for example '{missing[0]}'.")
         return rows
 

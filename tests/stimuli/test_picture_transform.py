@@ -44,6 +44,25 @@ def test_it_equals_the_processor_of_transformers_up_to_its_rounding(name, size):
     assert levels.mean() < 0.5
 
 
+def test_clip_models_without_a_processor_get_that_of_clip(saved_model, caplog):
+    import transformers
+
+    folder = saved_model("clip_vision")
+    (folder / "preprocessor_config.json").unlink()
+    wanted = transformers.CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
+    assert PictureTransform.from_folder(folder) == PictureTransform.from_processor(wanted.to_dict())
+    assert "pictures are prepared as CLIP's are" in caplog.text
+
+
+def test_a_processor_saved_with_others_is_found(saved_model):
+    folder = saved_model("siglip")
+    alone = PictureTransform.from_folder(folder)
+    path = folder / "preprocessor_config.json"
+    (folder / "processor_config.json").write_text(f'{{"image_processor": {path.read_text()}}}')
+    path.unlink()
+    assert PictureTransform.from_folder(folder) == alone
+
+
 def test_what_is_not_resized_is_only_normalised():
     transform = PictureTransform.from_processor(
         {"do_resize": False, "do_center_crop": False, "image_mean": [0.5] * 3, "image_std": [0.25] * 3}

@@ -29,11 +29,17 @@ def test_a_folder_is_read_recursively_and_names_pictures_by_stem(tmp_path):
 
 
 def test_a_path_names_pictures_whose_stems_agree(tmp_path):
-    for folder in ("a", "b"):
-        _save(tmp_path / folder / "same.png")
-    with pytest.raises(DataError, match=r"Two pictures are named 'same'.*Set pictures.ids=path"):
+    for folder, colour in (("a", RED), ("b", "blue")):
+        _save(tmp_path / folder / "same.png", colour=colour)
+    with pytest.raises(DataError, match=r"Two different pictures are named 'same'.*Set pictures.ids=path"):
         PictureFiles.from_config({"folder": "."}, tmp_path)
     assert PictureFiles.from_config({"folder": ".", "ids": "path"}, tmp_path).ids == ("a/same.png", "b/same.png")
+
+
+def test_a_copy_of_a_picture_counts_once(tmp_path):
+    for folder in ("a", "b"):
+        _save(tmp_path / folder / "same.png")
+    assert PictureFiles.from_config({"folder": "."}, tmp_path).ids == ("same",)
 
 
 def test_an_array_file_gives_its_pixels_by_id(tmp_path):
