@@ -14,7 +14,7 @@ def report_run(folder: Path) -> None:
     from rich.table import Table
 
     from brain_decode.reports.html import write_report
-    from brain_decode.reports.sentences import METRIC_NAMES, headline_metric
+    from brain_decode.reports.sentences import headline_metric, metric_name
 
     report = write_report(folder)
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -24,10 +24,10 @@ def report_run(folder: Path) -> None:
     for column in ("decoder", "metric", "value", "95 % interval", "chance", "p"):
         table.add_column(column, overflow="fold")
     for metric, entry in metrics["metrics"].items():
-        table.add_row(metrics["decoder"], METRIC_NAMES.get(metric, metric), *_cells(entry))
+        table.add_row(metrics["decoder"], metric_name(metric), *_cells(entry))
     headline = headline_metric(metrics)
     for name, scores in metrics["baselines"].items():
-        table.add_row(name, METRIC_NAMES.get(headline, headline), *_cells(scores[headline]))
+        table.add_row(name, metric_name(headline), *_cells(scores[headline]))
     console = Console()
     console.print(table)
     console.print(f"Report: {report}", highlight=False, soft_wrap=True)

@@ -9,6 +9,7 @@ __all__ = [
     "BrainDecodeError",
     "ConfigError",
     "DataError",
+    "DownloadError",
     "LeakageError",
     "MOST_NAMED",
     "MissingExtra",
@@ -33,6 +34,10 @@ class ConfigError(BrainDecodeError):
 
 class DataError(BrainDecodeError):
     """A file or an array that breaks a rule of its format."""
+
+
+class DownloadError(BrainDecodeError):
+    """A file that a host does not give, or gives otherwise than it should be."""
 
 
 class SpecMismatch(BrainDecodeError):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
+from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import partial
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    DownloadColumn,
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
@@ -17,10 +20,11 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
+    TransferSpeedColumn,
 )
 from rich.text import Text
 
-__all__ = ["somebody_watches", "track"]
+__all__ = ["somebody_watches", "track", "track_bytes"]
 
 Item = TypeVar("Item")
 
@@ -62,6 +66,34 @@ def track(iterable: Iterable[Item], description: str, total: int | None = None) 
             yield from _advance(progress, iterable, description, total)
         finally:
             _ACTIVE.set(None)
+
+
+@contextmanager
+def track_bytes(description: str, total: int | None, done: int = 0) -> Iterator[Callable[[int], None]]:
+    """Give a function to call with the bytes that arrived; threads may share it.
+
+    Args:
+        description: A few words before the bar.
+        total: Bytes in all; None where that is not known.
+        done: Bytes that were there before.
+    """
+    if not somebody_watches():
+        yield _ignore
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(description, total=total, completed=done)
+        yield partial(progress.advance, task)
+
+
+def _ignore(_: int) -> None:
+    """Stand in for a bar that nobody watches."""
 
 
 def _advance(progress: Progress, iterable: Iterable[Item], description: str, total: int | None) -> Iterator[Item]:

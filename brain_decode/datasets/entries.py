@@ -9,6 +9,7 @@ from typing import Any
 
 from brain_decode.core.errors import ConfigError, unknown_option
 from brain_decode.datasets.base import Dataset
+from brain_decode.datasets.licences import require_acceptance
 
 __all__ = ["build_dataset"]
 
@@ -21,8 +22,10 @@ def build_dataset(entry: Mapping[str, Any]) -> Dataset:
     The keys `name`, `subjects`, `sessions`, `tasks` and `facts` of the entry go to its loader.
 
     Raises:
-        ConfigError: No loader, a loader that is no `Dataset`, or a setting it does not have.
+        ConfigError: Terms that were not accepted, no loader, a loader that is no `Dataset`, or a setting it does not
+            have.
     """
+    require_acceptance(entry)
     loader = dict(entry.get("loader") or {})
     target = loader.pop("_target_", None)
     kind = _dataset_class(str(target), str(entry.get("name", "")))

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from brain_decode.signals.sensors import SENSOR_TYPES
 __all__ = [
     "ChannelSettings",
     "apply_settings",
+    "electrode_names",
     "fill_positions",
     "recording_files",
     "set_types",
@@ -64,6 +66,13 @@ def apply_settings(raw: Any, settings: ChannelSettings, label: str) -> tuple[str
             raise DataError(f"{label}: channel_types names '{name}', but the channels are {raw.ch_names}.")
     set_types(raw, dict(settings.types))
     return () if settings.montage is None else fill_positions(raw, settings.montage, label)
+
+
+def electrode_names(names: Sequence[str]) -> list[str]:
+    """Return the names that are positions of the 10-05 system, in their order; counters, qualities, motion are none."""
+    # O9 and O10 are I1 and I2 in the finer of the two.
+    known = {name.lower() for montage in ("standard_1005", "standard_1020") for name in _montage(montage).ch_names}
+    return [name for name in names if name.lower() in known]
 
 
 def set_types(raw: Any, types: dict[str, str]) -> None:
@@ -117,10 +126,11 @@ def _is_placed(position: Any) -> bool:
     return bool((position == position).all() and (position != 0).any())
 
 
+@cache
 def _montage(name: str) -> Any:
     available = mne.channels.get_builtin_montages()
-    # MNE 1.14 renames the montage; both names stand for the same positions.
-    wanted = "colin27_1005" if name == "standard_1005" and name not in available else name
+    # MNE 1.14 renames these montages; both names stand for the same positions.
+    wanted = name if name in available else name.replace("standard_", "colin27_")
     if wanted not in available:
         raise unknown_option("montage", name, available)
     with warnings.catch_warnings():

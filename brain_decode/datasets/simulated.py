@@ -11,6 +11,7 @@ from brain_decode.core.errors import ConfigError
 from brain_decode.datasets.base import Facts
 from brain_decode.datasets.bids import BidsDataset
 from brain_decode.signals.recording import Recording
+from brain_decode.simulation.forward import CAPS
 from brain_decode.simulation.oracle import ORACLE_FILE
 from brain_decode.simulation.settings import SENSOR_KINDS, StudySettings
 from brain_decode.simulation.study import make_study
@@ -61,7 +62,7 @@ class SimulatedThings(BidsDataset):
             subjects=subjects,
             sessions=sessions,
             runs=runs,
-            montage=f"biosemi{self.settings.n_electrodes}" if "eeg" in chosen else None,
+            montage=CAPS.get(self.settings.n_electrodes) if "eeg" in chosen else None,
             facts=facts,
         )
 

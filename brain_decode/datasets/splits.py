@@ -23,10 +23,17 @@ __all__ = [
     "OfficialSplit",
     "ScoreOnly",
     "Split",
+    "block_folds",
+    "concept_groups",
     "cut_trials",
-    "inner_folds",
+    "folds_from_assignment",
+    "missing_class",
     "overlap_partner",
+    "require_classes",
+    "require_rows",
+    "text_column",
     "trial_codes",
+    "trial_order",
     "unit_codes",
 ]
 
@@ -38,8 +45,6 @@ UNIT_LEVELS: dict[str, tuple[str, ...]] = {
     "concept": ("concept",),
     "stimulus": ("stimulus",),
 }
-_LEAST_INNER_UNITS = 3
-_LEAST_KEPT = 0.5  # share of the training windows that must remain when overlapping ones are left out
 _OVERLAP_TOLERANCE_S = 1e-6  # below one sample of any recording; absorbs rounding of onsets
 
 
@@ -83,14 +88,24 @@ class OfficialSplit(Split):
     Args:
         zero_shot: No test stimulus occurs in training.
         forbids: Levels the authors promise to keep apart.
+        train_windows: How many training windows are kept, drawn at random, for curves of score against data; None
+            keeps all. A larger number keeps what a smaller one keeps, and more.
+        seed: Of that draw.
+
+    Raises:
+        ConfigError: Fewer than one window to keep.
     """
 
     zero_shot: bool = False
     forbids: tuple[str, ...] = ()
+    train_windows: int | None = None
+    seed: int = 0
     name = "official"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "forbids", tuple(self.forbids))
+        if self.train_windows is not None and self.train_windows < 1:
+            raise ConfigError(f"split.train_windows is a number of windows from 1 on, got {self.train_windows}.")
 
     def folds(self, table: pd.DataFrame) -> list[Fold]:
         """Return the one published fold.
@@ -98,7 +113,7 @@ class OfficialSplit(Split):
         Raises:
             DataError: The table has no partition, an unknown one, or an empty side.
         """
-        partition = _column(table, "partition")
+        partition = text_column(table, "partition")
         unknown = sorted(set(partition) - {"train", "validation", "test", ""})
         if unknown:
             raise DataError(f"A partition is 'train', 'validation', 'test' or empty; the table also has {unknown}.")
@@ -109,7 +124,16 @@ class OfficialSplit(Split):
                 f"The official split has {len(train)} training and {len(test)} test windows in this table. Set "
                 "target.partition_column in the dataset's YAML, or use split=leave_run_out or split=contiguous_kfold."
             )
-        return [Fold("official", train, test)]
+        return [Fold("official", self._drawn(train), test)]
+
+    def _drawn(self, train: np.ndarray) -> np.ndarray:
+        if self.train_windows is None:
+            return train
+        if self.train_windows > len(train):
+            raise DataError(
+                f"There are {len(train)} training windows; split.train_windows={self.train_windows} are too many."
+            )
+        return np.sort(np.random.default_rng(self.seed).permutation(train)[: self.train_windows])
 
 
 @dataclass(frozen=True)
@@ -130,8 +154,8 @@ class _LeaveUnitOut(Split):
     level: str
 
     def _folds(self, table: pd.DataFrame, fold_of_row: np.ndarray, names: Sequence[str]) -> list[Fold]:
-        folds = _folds_from_assignment(fold_of_row, names)
-        _require_classes(table, folds, self.name)
+        folds = folds_from_assignment(fold_of_row, names)
+        require_classes(table, folds, self.name)
         return folds
 
 
@@ -149,7 +173,7 @@ class LeaveSubjectOut(_LeaveUnitOut):
         Raises:
             DataError: Fewer than two subjects, or a class that only one subject has.
         """
-        _require_rows(table, self.name)
+        require_rows(table, self.name)
         codes, names = unit_codes(table, "subject")
         if len(names) < 2:
             raise DataError(
@@ -219,10 +243,10 @@ class LeaveConceptOut(Split):
         Raises:
             DataError: Windows without a concept, or fewer concepts than folds.
         """
-        _require_rows(table, self.name)
-        groups = _concept_groups(table, self.n_folds, self.seed)
-        folds = _folds_from_assignment(groups, [f"concepts-{k + 1}" for k in range(self.n_folds)])
-        _require_classes(table, folds, self.name)
+        require_rows(table, self.name)
+        groups = concept_groups(table, self.n_folds, self.seed)
+        folds = folds_from_assignment(groups, [f"concepts-{k + 1}" for k in range(self.n_folds)])
+        require_classes(table, folds, self.name)
         return folds
 
 
@@ -255,56 +279,10 @@ class ContiguousKFold(Split):
         Raises:
             DataError: A recording with fewer trials than folds, or a class missing from a training part.
         """
-        _require_rows(table, self.name)
-        folds = _block_folds(table, self.n_folds, self.gap_s, self.gap_trials)
-        _require_classes(table, folds, self.name)
+        require_rows(table, self.name)
+        folds = block_folds(table, self.n_folds, self.gap_s, self.gap_trials)
+        require_classes(table, folds, self.name)
         return folds
-
-
-def inner_folds(
-    table: pd.DataFrame,
-    train: np.ndarray,
-    *,
-    n_folds: int = 5,
-    gap_s: float = 1.0,
-    zero_shot: bool = False,
-    level: str = "run",
-) -> list[Fold]:
-    """Split the training rows of a fold again, for selection that never sees its test rows.
-
-    A published validation partition is used where there is one. Zero-shot tasks hold out whole concepts (whole stimuli
-    where concepts are unknown). Otherwise units of `level` are left out (grouped into at most `n_folds` folds) when
-    there are at least three and every class stays in training; then those of the next lower level; then contiguous
-    blocks with a gap.
-
-    Args:
-        table: The whole window table.
-        train: Positions of the outer fold's training rows.
-        n_folds: Most folds.
-        gap_s: Gap between contiguous blocks, seconds.
-        zero_shot: The outer split is zero-shot.
-        level: "subject", "session" or "run"; the first of the outer split's `forbids`.
-
-    Returns:
-        Folds whose positions refer to `table` and lie within `train`.
-
-    Raises:
-        DataError: Too few training windows to split again.
-        ConfigError: An unknown level.
-    """
-    levels = ["subject", "session", "run"]
-    if level not in levels:
-        raise unknown_option("level of inner folds", level, levels)
-    train = np.sort(np.asarray(train, dtype=int))
-    part = table.iloc[train]
-    _require_rows(part, "validation")
-    local = _published_validation(part)
-    if local is None:
-        if zero_shot:
-            local = _zero_shot_inner(part, n_folds)
-        else:
-            local = _unit_inner(part, n_folds, levels[levels.index(level) :]) or _block_inner(part, n_folds, gap_s)
-    return [Fold(fold.name, train[fold.train], train[fold.test]) for fold in local]
 
 
 def unit_codes(table: pd.DataFrame, level: str) -> tuple[np.ndarray, list[str]]:
@@ -316,7 +294,7 @@ def unit_codes(table: pd.DataFrame, level: str) -> tuple[np.ndarray, list[str]]:
     if level not in UNIT_LEVELS:
         raise unknown_option("level", level, UNIT_LEVELS)
     columns = UNIT_LEVELS[level]
-    keys = pd.DataFrame({name: _column(table, name) for name in columns})
+    keys = pd.DataFrame({name: text_column(table, name) for name in columns})
     grouped = keys.groupby(list(columns), sort=True)
     names = grouped.first().index if len(columns) == 1 else grouped.size().index
     return grouped.ngroup().to_numpy(), [_unit_name(columns, name) for name in names]
@@ -375,7 +353,8 @@ def overlap_partner(table: pd.DataFrame, rows: np.ndarray, others: np.ndarray, m
     return partner
 
 
-def _column(table: pd.DataFrame, name: str) -> np.ndarray:
+def text_column(table: pd.DataFrame, name: str) -> np.ndarray:
+    """Return a column as text; empty text where it is absent or has no value."""
     if name not in table:
         return np.full(len(table), "", dtype=object)
     return table[name].fillna("").astype(str).to_numpy(dtype=object)
@@ -391,7 +370,8 @@ def _unit_name(columns: tuple[str, ...], value: Any) -> str:
     return "_".join(parts) or str(named["dataset"])
 
 
-def _require_rows(table: pd.DataFrame, name: str) -> None:
+def require_rows(table: pd.DataFrame, name: str) -> None:
+    """Refuse a table too small to split, in the name of a split; a DataError."""
     if len(table) < 2:
         raise DataError(
             f"{name} needs at least 2 windows, the table has {len(table)}. Check the target and the events."
@@ -403,7 +383,8 @@ def _require_fold_count(n_folds: int) -> None:
         raise ConfigError(f"Cross-validation needs at least 2 folds, got n_folds={n_folds}.")
 
 
-def _folds_from_assignment(fold_of_row: np.ndarray, names: Sequence[str]) -> list[Fold]:
+def folds_from_assignment(fold_of_row: np.ndarray, names: Sequence[str]) -> list[Fold]:
+    """Return the folds in which the rows of each number are left out in turn, named in the order of the numbers."""
     folds = [
         Fold(name, np.flatnonzero(fold_of_row != index), np.flatnonzero(fold_of_row == index))
         for index, name in enumerate(names)
@@ -415,7 +396,7 @@ def _order_within_subject(
     table: pd.DataFrame, level: str, name: str, alternatives: str
 ) -> tuple[np.ndarray, list[str]]:
     """Return the order of each row's unit within its subject, and a name for each order."""
-    _require_rows(table, name)
+    require_rows(table, name)
     units, unit_names = unit_codes(table, level)
     subjects, subject_names = unit_codes(table, "subject")
     subject_of_unit = np.zeros(len(unit_names), dtype=int)
@@ -439,12 +420,12 @@ def _labels_of_classes(table: pd.DataFrame) -> np.ndarray | None:
         return None
     if any(isinstance(value, int | float) for value in table["label"].head(1)):
         return None
-    labels = _column(table, "label")
-    is_identity = any(np.array_equal(labels, _column(table, name)) for name in ("stimulus", "concept"))
+    labels = text_column(table, "label")
+    is_identity = any(np.array_equal(labels, text_column(table, name)) for name in ("stimulus", "concept"))
     return None if is_identity or set(labels) == {""} else labels
 
 
-def _missing_class(table: pd.DataFrame, folds: Sequence[Fold]) -> tuple[str, str] | None:
+def missing_class(table: pd.DataFrame, folds: Sequence[Fold]) -> tuple[str, str] | None:
     """Return (class, fold name) of the first class that a training part lacks."""
     labels = _labels_of_classes(table)
     if labels is None:
@@ -457,10 +438,11 @@ def _missing_class(table: pd.DataFrame, folds: Sequence[Fold]) -> tuple[str, str
     return None
 
 
-def _require_classes(table: pd.DataFrame, folds: Sequence[Fold], name: str) -> None:
+def require_classes(table: pd.DataFrame, folds: Sequence[Fold], name: str) -> None:
+    """Refuse fewer than two folds, or a training part that lacks a class, in the name of a split; a DataError."""
     if len(folds) < 2:
         raise DataError(f"{name} leaves {len(folds)} fold with windows to score; it needs 2. Use another split.")
-    missing = _missing_class(table, folds)
+    missing = missing_class(table, folds)
     if missing:
         raise DataError(
             f"Class '{missing[0]}' has no training window in fold '{missing[1]}' of {name}. Every training part needs "
@@ -468,8 +450,9 @@ def _require_classes(table: pd.DataFrame, folds: Sequence[Fold], name: str) -> N
         )
 
 
-def _concept_groups(table: pd.DataFrame, n_folds: int, seed: int, column: str = "concept") -> np.ndarray:
-    concepts = _column(table, column)
+def concept_groups(table: pd.DataFrame, n_folds: int, seed: int, column: str = "concept") -> np.ndarray:
+    """Return the fold each row is left out in, whole concepts (or stimuli) together, drawn by `seed`."""
+    concepts = text_column(table, column)
     n_empty = int((concepts == "").sum())
     if n_empty:
         raise DataError(
@@ -488,8 +471,9 @@ def _concept_groups(table: pd.DataFrame, n_folds: int, seed: int, column: str = 
     return group_of_concept[codes]
 
 
-def _block_folds(table: pd.DataFrame, n_folds: int, gap_s: float, gap_trials: int) -> list[Fold]:
-    _, order, n_trials = _trial_order(table)
+def block_folds(table: pd.DataFrame, n_folds: int, gap_s: float, gap_trials: int) -> list[Fold]:
+    """Return folds that leave out a contiguous block of every recording, with a gap in seconds, or in cut trials."""
+    _, order, n_trials = trial_order(table)
     if n_trials.min() < n_folds:
         short = int(n_trials.argmin())
         runs, names = unit_codes(table, "run")
@@ -516,7 +500,7 @@ def _block_folds(table: pd.DataFrame, n_folds: int, gap_s: float, gap_trials: in
     return folds
 
 
-def _trial_order(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def trial_order(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return for each row its trial, the place of that trial in its recording, and how many trials that has."""
     trials = trial_codes(table)
     recording = table["recording"].to_numpy()
@@ -528,63 +512,3 @@ def _trial_order(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarra
     order = firsts.set_index("trial")["order"].reindex(trials).to_numpy()
     n_trials = firsts.groupby("recording").size().reindex(recording).to_numpy()
     return trials, order, n_trials
-
-
-def _published_validation(part: pd.DataFrame) -> list[Fold] | None:
-    partition = _column(part, "partition")
-    train, validation = np.flatnonzero(partition == "train"), np.flatnonzero(partition == "validation")
-    return [Fold("validation", train, validation)] if len(train) and len(validation) else None
-
-
-def _zero_shot_inner(part: pd.DataFrame, n_folds: int) -> list[Fold]:
-    column = "stimulus" if (_column(part, "concept") == "").any() else "concept"
-    n_units = len(set(_column(part, column)))
-    groups = _concept_groups(part, max(2, min(n_folds, n_units)), 0, column)
-    folds = _folds_from_assignment(groups, [f"{column}s-{k + 1}" for k in range(int(groups.max()) + 1)])
-    apart = [_without_overlap(part, fold) for fold in folds]
-    if all(len(fold.train) >= _LEAST_KEPT * len(whole.train) for fold, whole in zip(apart, folds, strict=True)):
-        return apart
-    return _stimulus_blocks(part, n_folds)
-
-
-def _without_overlap(part: pd.DataFrame, fold: Fold) -> Fold:
-    """Return the fold without the training windows that reach into a held-out one."""
-    free = overlap_partner(part, fold.train, fold.test) < 0
-    return Fold(fold.name, fold.train[free], fold.test)
-
-
-def _stimulus_blocks(part: pd.DataFrame, n_folds: int) -> list[Fold]:
-    """Hold out contiguous blocks, and leave their stimuli out of training wherever they are shown again.
-
-    In rapid serial presentation each window reaches into many others, so that holding out whole concepts would leave
-    hardly anything to train on. Concepts are then shared with validation, never stimuli and never samples.
-    """
-    stimuli = _column(part, "stimulus")
-    blocks = _block_folds(part, max(2, min(n_folds, int(_trial_order(part)[2].min()))), 0.0, 0)
-    folds = []
-    for block in blocks:
-        shown = np.isin(stimuli[block.train], np.unique(stimuli[block.test]))
-        folds.append(Fold(block.name, block.train[~shown], block.test))
-    if min(len(fold.train) for fold in folds) == 0:
-        raise DataError("Every stimulus is shown in every block, so none can be held out for validation.")
-    return folds
-
-
-def _unit_inner(part: pd.DataFrame, n_folds: int, levels: Sequence[str]) -> list[Fold]:
-    for level in levels:
-        codes, names = unit_codes(part, level)
-        if len(names) < _LEAST_INNER_UNITS:
-            continue
-        n_groups = min(len(names), max(2, n_folds))
-        labels = names if n_groups == len(names) else [f"{level}s-{k + 1}" for k in range(n_groups)]
-        folds = _folds_from_assignment(codes % n_groups, labels)
-        if _missing_class(part, folds) is None:
-            return folds
-    return []
-
-
-def _block_inner(part: pd.DataFrame, n_folds: int, gap_s: float) -> list[Fold]:
-    n_blocks = max(2, min(n_folds, int(_trial_order(part)[2].min())))
-    folds = _block_folds(part, n_blocks, gap_s, 1)
-    _require_classes(part, folds, "validation")
-    return folds

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from brain_decode.encoders.base import Encoder
+from brain_decode.generation.base import PictureGenerator
 from brain_decode.heads.base import Head
 from brain_decode.nn.architectures import architecture_names, resolve_architecture
 from brain_decode.tokenizers.base import Tokenizer
 
-__all__ = ["encoder_names", "head_names", "resolve_encoder", "resolve_head", "resolve_tokenizer", "tokenizer_names"]
+__all__ = [
+    "encoder_names",
+    "generator_names",
+    "head_names",
+    "resolve_encoder",
+    "resolve_generator",
+    "resolve_head",
+    "resolve_tokenizer",
+    "tokenizer_names",
+]
 
 
 def encoder_names() -> list[str]:
@@ -18,6 +28,11 @@ def encoder_names() -> list[str]:
 def head_names() -> list[str]:
     """Return the architecture names of all heads, found by their files."""
     return list(architecture_names("heads"))
+
+
+def generator_names() -> list[str]:
+    """Return the architecture names of all picture generators, found by their files."""
+    return list(architecture_names("generation"))
 
 
 def tokenizer_names() -> list[str]:
@@ -32,6 +47,15 @@ def resolve_tokenizer(name: str) -> type[Tokenizer]:
         ConfigError: An unknown name, or a Python path: saved weights may only name parts of this package.
     """
     return resolve_architecture("tokenizer", "tokenizers", name, Tokenizer)
+
+
+def resolve_generator(name: str) -> type[PictureGenerator]:
+    """Return the picture generator class whose file and `architecture` are called `name`.
+
+    Raises:
+        ConfigError: An unknown name, or a Python path: saved weights may only name parts of this package.
+    """
+    return resolve_architecture("generator", "generation", name, PictureGenerator)
 
 
 def resolve_encoder(name: str) -> type[Encoder]:

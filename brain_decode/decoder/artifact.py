@@ -11,11 +11,11 @@ from safetensors.torch import load_file, save_file
 
 from brain_decode.core.errors import ConfigError, DataError, StorageError
 from brain_decode.core.files import make_folder, place_beside, read_json_object, storage_error
+from brain_decode.core.model_source import local_folder
 from brain_decode.decoder.architectures import resolve_encoder, resolve_head
 from brain_decode.decoder.brain_decoder import BrainDecoder, InputSpec
 from brain_decode.decoder.card import model_card
 from brain_decode.encoders.base import Encoder
-from brain_decode.nn.weights_folder import local_folder
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.spec import SignalSpec, TargetSpec
 
@@ -52,6 +52,7 @@ def _write_files(decoder: BrainDecoder, folder: Path) -> None:
         "signal_spec": decoder.signal_spec.to_json(),
         "target_spec": decoder.target_spec.to_json(),
         "input_spec": decoder.input_spec.to_json(),
+        **({"generator": decoder.generator} if decoder.generator else {}),
         "provenance": {key: value for key, value in decoder.provenance.items() if key != "receipt"},
     }
     _write_json(folder / "config.json", config)
@@ -124,6 +125,7 @@ def _rebuild(folder: Path, config: dict[str, Any], encoder_class: type[Encoder] 
         target_spec=target_spec,
         input_spec=InputSpec.from_json(config["input_spec"]),
         provenance=provenance,
+        generator=config.get("generator"),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import numpy as np
 import torch
 
 from brain_decode.core.errors import ConfigError, SpecMismatch
+from brain_decode.decoder.generators import build_generator
 from brain_decode.decoder.input_windows import as_recording, windows_of
 from brain_decode.decoder.passport import Passport
 from brain_decode.decoder.passport_checks import passport_of
 from brain_decode.encoders.base import BrainEmbedding, Encoder
+from brain_decode.generation.base import PictureGenerator
 from brain_decode.heads.base import Head
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.batch import SignalBatch
@@ -85,6 +88,8 @@ class BrainDecoder:
         target_spec: What the head answers.
         input_spec: What a recording must offer.
         provenance: Name, dataset, content hashes of the recordings it was fitted on, licence, metrics: for the card.
+        generator: Name (`architecture`) and settings of what draws a picture from an answer of retrieval; None where
+            there is none.
 
     Example:
         >>> decoder = BrainDecoder.from_pretrained("runs/train/2026-01-01_12-00-00/checkpoint")  # doctest: +SKIP
@@ -98,6 +103,7 @@ class BrainDecoder:
     target_spec: TargetSpec
     input_spec: InputSpec
     provenance: dict[str, Any] = field(default_factory=dict)
+    generator: dict[str, Any] | None = None
 
     @property
     def classes_(self) -> np.ndarray:
@@ -170,26 +176,87 @@ class BrainDecoder:
         self._require_task("classification", "predict_proba")
         return self.decide(recording, input_unit=input_unit)
 
-    def retrieve(self, recording: Any, gallery: np.ndarray, k: int = 5, *, input_unit: str | None = None) -> np.ndarray:
+    def retrieve(
+        self,
+        recording: Any,
+        gallery: np.ndarray,
+        k: int = 5,
+        *,
+        input_unit: str | None = None,
+        space: str | None = None,
+    ) -> np.ndarray:
         """Return the (n_windows, k) gallery rows most similar (cosine) to each window, best first.
 
         Args:
             recording: MNE Raw or Epochs, or a Recording.
-            gallery: (n_items, dim) stimulus features.
+            gallery: (n_items, dim) stimulus features, or (n_items, level, dim) for a decoder of several levels, as the
+                decoder was trained with: what its head learned to do with them is done here.
             k: Items per window.
+            input_unit: What the recording's numbers really are in, where the file is labelled wrongly.
+            space: `provenance["space"]` of the gallery's features, to be sure that they are of the decoder's space.
+
+        Raises:
+            ConfigError: The decoder does not retrieve, the gallery has another shape, or fewer than `k` items.
+            SpecMismatch: A gallery of another space.
+        """
+        self._require_task("retrieval", "retrieve")
+        spec = self.target_spec
+        item = (spec.dim,) if spec.n_levels == 1 else (spec.n_levels, spec.dim)
+        if gallery.shape[1:] != item or len(gallery) < k:
+            raise ConfigError(
+                f"A gallery is (items, {', '.join(map(str, item))}) with at least k={k} items; got shape "
+                f"{gallery.shape}."
+            )
+        own = (self.provenance.get("stimuli") or {}).get("space")
+        if space is not None and space != own:
+            raise SpecMismatch(
+                f"The gallery is of the space {space}, the decoder's answers are of {own or 'a feature file'}; they do "
+                "not compare. Extract the gallery with the models in the decoder's provenance."
+            )
+        answers = self.decide(recording, input_unit=input_unit)
+        similarity = _unit(answers) @ _unit(self.head.gallery_vectors(gallery).astype(float)).T
+        return np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+
+    def reconstruct(self, recording: Any, *, seed: int = 0, input_unit: str | None = None) -> list[Any]:
+        """Return one PIL image per window: what the decoder's generator draws from its answer.
+
+        Args:
+            recording: MNE Raw or Epochs, or a Recording.
+            seed: Chooses the noise of the generator; the same one gives the same pictures.
             input_unit: What the recording's numbers really are in, where the file is labelled wrongly.
 
         Raises:
-            ConfigError: The decoder does not retrieve, the gallery has another dimension, or fewer than `k` items.
+            ConfigError: The decoder has no generator.
         """
-        self._require_task("retrieval", "retrieve")
-        if gallery.ndim != 2 or gallery.shape[1] != self.target_spec.dim or len(gallery) < k:
+        from PIL import Image
+
+        self._require_task("retrieval", "reconstruct")
+        pixels = self.draw(self.decide(recording, input_unit=input_unit), seed=seed)
+        return [Image.fromarray(picture) for picture in np.round(pixels * 255).astype(np.uint8)]
+
+    def draw(self, vectors: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        """Return what the generator draws from feature vectors (n, dim): (n, height, width, 3) in [0, 1].
+
+        Raises:
+            ConfigError: The decoder has no generator, or an unknown one.
+            SpecMismatch: The generator draws from vectors of another length.
+        """
+        return self.picture_generator.generate(np.asarray(vectors, dtype=np.float32), seed=seed)
+
+    @cached_property
+    def picture_generator(self) -> PictureGenerator:
+        """What draws pictures from answers; built on first use, because its weights may be large.
+
+        Raises:
+            ConfigError: The decoder has no generator, or an unknown one.
+            SpecMismatch: The generator draws from vectors of another length than the answers have.
+        """
+        if not self.generator:
             raise ConfigError(
-                f"A gallery is (items, {self.target_spec.dim}) with at least k={k} items; got shape {gallery.shape}."
+                f"{self.name} answers with feature vectors and has nothing that draws pictures from them. "
+                "Train it with generator=, for example generator=drawn_pictures."
             )
-        answers = self.decide(recording, input_unit=input_unit)
-        similarity = _unit(answers) @ _unit(np.asarray(gallery, dtype=float)).T
-        return np.argsort(-similarity, axis=1, kind="stable")[:, :k]
+        return build_generator(self.generator, self.target_spec)
 
     def embed_windows(self, windows: Windows) -> np.ndarray:
         """Return embeddings of windows that went through the signal steps but not yet the window steps."""
@@ -247,7 +314,13 @@ class BrainDecoder:
         return self.encoder(SignalBatch.from_windows(processed, self.signal_spec.subjects))
 
     def _in_training_order(self, windows: Windows) -> Windows:
-        """Return the channels by name in the order of training, leaving others out."""
+        """Return the channels by name in the order of training, leaving others out.
+
+        Where a step changes the channels, those of training are known behind it only: it finds them by name, and fitted
+        steps before it refuse other channels than theirs.
+        """
+        if any(step.changes_channels for step in self.preprocessing.window_steps):
+            return windows
         wanted = self.signal_spec.sensors.names
         if windows.space.names == wanted:
             return windows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from brain_decode.signals.space import Space
@@ -35,6 +36,7 @@ def model_card(decoder: BrainDecoder) -> str:
         f"| preprocessing | {' → '.join(step.name for step in steps) or 'none'} |",
         f"| encoder | {decoder.encoder.architecture} |",
         f"| head | {decoder.head.architecture} |",
+        *_stimulus_lines(provenance.get("stimuli") or {}),
         "| pretrained parts | none: everything was fitted on the data above |",
         "",
         *_score_lines(provenance.get("metrics", {}), provenance.get("protocol")),
@@ -42,6 +44,23 @@ def model_card(decoder: BrainDecoder) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _stimulus_lines(stimuli: Mapping[str, Any]) -> list[str]:
+    """Return what the answers of retrieval compare with; vectors of another space are refused."""
+    if "levels" not in stimuli:
+        return [f"| stimulus features | file {stimuli['file']} |"] if stimuli.get("file") else []
+    source = stimuli.get("model") or stimuli["text"]["model"]
+    weights = stimuli.get("level_weights") or [None] * len(stimuli["levels"])
+    named = [
+        level if weight is None else f"{level} ({weight:.2f})"
+        for level, weight in zip(stimuli["levels"], weights, strict=True)
+    ]
+    return [
+        f"| stimulus features | {source} |",
+        f"| levels (learned share) | {'; '.join(named)} |",
+        f"| space | {stimuli['space']} |",
+    ]
 
 
 def _channels(space: Space) -> str:

@@ -22,6 +22,17 @@ class PictureGenerator(ABC):
     feature_dim: int  # values per vector
     height: int  # of the pictures, in pixels
     width: int
+    feature_model: str | None = None  # the only one whose features it draws from, as `stimuli.model` names it
+
+    def features_of(self, pixels: np.ndarray) -> np.ndarray | None:
+        """Return the features (picture, feature_dim) of pictures, from which the generator would draw them again.
+
+        None, as here, where the generator does not have the picture encoder at hand.
+
+        Args:
+            pixels: (picture, height, width, 3) in [0, 1].
+        """
+        return None
 
     @abstractmethod
     def generate(

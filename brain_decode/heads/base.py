@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from brain_decode.encoders.base import BrainEmbedding
 from brain_decode.nn.closed_form import FittedBuffers
@@ -16,6 +17,8 @@ from brain_decode.nn.recorded_config import record_config
 from brain_decode.signals.spec import TargetSpec, Task
 
 __all__ = ["ClosedFormHead", "Head"]
+
+_GALLERY_BATCH = 1024  # stimuli passed through a head at once
 
 
 class Head(nn.Module, ABC):
@@ -32,6 +35,7 @@ class Head(nn.Module, ABC):
     tasks: ClassVar[tuple[Task, ...]]
     config: dict[str, Any]
     needs_training_targets: bool = False  # True: training calls `learn_targets` once before it begins
+    share_done: float = 0.0  # of the steps of training; training sets it before each, for losses that change on the way
 
     def __init__(self, embedding_dim: int, target_spec: TargetSpec) -> None:
         super().__init__()
@@ -50,13 +54,39 @@ class Head(nn.Module, ABC):
     def learn_targets(self, target: torch.Tensor) -> None:
         """Take what the loss needs from all training targets (class counts, scale); does nothing by default."""
 
+    def target_vectors(self, target: torch.Tensor) -> torch.Tensor:
+        """Return the vectors (stimulus, dim) that outputs of retrieval are compared with.
+
+        Here they are the features as they are; of several levels, (stimulus, level, dim), the mean of unit vectors. A
+        head that learns a mixture of levels, or adapts the features, does it here.
+        """
+        return target if target.ndim == 2 else functional.normalize(target, dim=-1).mean(dim=1)
+
+    @torch.no_grad()
+    def gallery_vectors(self, features: np.ndarray) -> np.ndarray:
+        """Return what answers of retrieval are compared with, (stimulus, dim), as `target_vectors` makes it.
+
+        Args:
+            features: (stimulus, dim) or (stimulus, level, dim), as the head was trained with.
+        """
+        was_training = self.training
+        self.eval()
+        starts = range(0, len(features), _GALLERY_BATCH)
+        parts = [
+            self.target_vectors(torch.from_numpy(np.array(features[start : start + _GALLERY_BATCH])))
+            for start in starts
+        ]
+        self.train(was_training)
+        return torch.cat(parts).cpu().numpy() if parts else np.zeros((0, self.target_spec.dim))
+
     @abstractmethod
     def forward(self, embedding: BrainEmbedding) -> torch.Tensor:
         """Return raw outputs: logits (batch, classes), values (batch, dim) or vectors (batch, dim)."""
 
     @abstractmethod
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the scalar training loss; `target` is class indices (batch,) or vectors (batch, dim)."""
+        """Return the scalar training loss; `target` is class indices (batch,), vectors (batch, dim) or, of several
+        levels, (batch, level, dim)."""
 
     @abstractmethod
     def answer(self, output: torch.Tensor) -> torch.Tensor:

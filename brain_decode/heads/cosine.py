@@ -44,7 +44,8 @@ class Cosine(ClosedFormHead):
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return one minus the mean cosine similarity."""
-        return 1 - torch.nn.functional.cosine_similarity(output, target.to(output.dtype), dim=-1).mean()
+        vectors = self.target_vectors(target).to(output.dtype)
+        return 1 - torch.nn.functional.cosine_similarity(output, vectors, dim=-1).mean()
 
     def answer(self, output: torch.Tensor) -> torch.Tensor:
         """Return the vectors unchanged."""

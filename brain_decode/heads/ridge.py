@@ -67,6 +67,8 @@ class Ridge(ClosedFormHead):
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the mean squared error."""
+        if target.ndim == 3:
+            target = self.target_vectors(target)
         return torch.nn.functional.mse_loss(output, target.reshape(output.shape).to(output.dtype))
 
     def answer(self, output: torch.Tensor) -> torch.Tensor:

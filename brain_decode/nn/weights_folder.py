@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,13 +15,13 @@ from torch import nn
 
 from brain_decode.core.errors import ConfigError, DataError, StorageError
 from brain_decode.core.files import make_folder, place_beside, read_json_object, storage_error
+from brain_decode.core.model_source import local_folder
 
 __all__ = [
     "PretrainedPart",
     "build_pretrained",
     "holds_part",
     "load_weights",
-    "local_folder",
     "read_part",
     "write_part",
 ]
@@ -142,33 +142,6 @@ def holds_part(source: str | Path) -> bool:
     """
     folder = local_folder(source, files=_FILES, absent=_ABSENT)
     return "kind" in read_json_object(folder / "config.json", remedy=_COPY)
-
-
-def local_folder(source: str | Path, *, files: Sequence[str], absent: str) -> Path:
-    """Return the folder with `config.json` that a folder, run folder or Hub id stands for.
-
-    Args:
-        source: What the person gave.
-        files: Names of the files that are fetched from the Hub.
-        absent: Sentence about a place where nothing is, with `{source}` in it.
-
-    Raises:
-        ConfigError: Nothing there.
-    """
-    for folder in (Path(source), Path(source) / "checkpoint"):
-        if (folder / "config.json").is_file():
-            return folder
-    if Path(source).exists() or str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
-        raise ConfigError(absent.format(source=source))
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
-    try:
-        return Path(snapshot_download(str(source), allow_patterns=list(files)))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
-        raise ConfigError(
-            f"'{source}' is neither a folder here nor a Hub repository that could be read ({type(error).__name__})."
-        ) from error
 
 
 def build_pretrained(wanted: type[Model], found: type, part: PretrainedPart, *arguments: Any) -> Model:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from brain_decode.core.errors import ConfigError, DataError, unknown_option
-from brain_decode.preprocessing.base import Continuous, SignalStep
+from brain_decode.preprocessing.base import Continuous, SignalStep, WindowStep
 from brain_decode.signals.sensors import SENSOR_TYPES
+from brain_decode.signals.windows import Windows
 
-__all__ = ["DropChannels", "Pick", "Rereference"]
+__all__ = ["DropChannels", "KeepChannels", "Pick", "Rereference"]
 
 
 @dataclass
@@ -69,6 +70,30 @@ class DropChannels(SignalStep):
         if not len(kept):
             raise DataError("drop_channels leaves no channel.")
         return signal.with_channels(signal.data[kept], signal.sensors.pick(kept))
+
+
+@dataclass
+class KeepChannels(WindowStep):
+    """Keep channels of windows by name, in the order given: after a whitening that all channels took part in.
+
+    Args:
+        names: Channel names.
+    """
+
+    name = "keep_channels"
+    is_causal = True
+    changes_channels = True
+
+    names: list[str]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.names, str) or not len(self.names):
+            raise ConfigError(f"keep_channels needs a list of channel names; got {self.names!r}.")
+
+    def apply(self, windows: Windows) -> Windows:
+        """Return windows of the chosen channels; a name that is not there is an error."""
+        kept = windows.space.indices(self.names)
+        return replace(windows, data=windows.data[:, kept], space=windows.space.pick(kept))
 
 
 @dataclass

@@ -17,6 +17,7 @@ from brain_decode.core.files import write_atomically
 from brain_decode.evaluation.predictions import read_predictions
 from brain_decode.reports import code_figures, score_figures, signal_figures
 from brain_decode.reports.methods import method_sentences, protocol_name, quantity
+from brain_decode.reports.picture_section import picture_context
 from brain_decode.reports.pretraining_page import pretraining_context, read_examples
 from brain_decode.reports.sentences import (
     headline,
@@ -51,7 +52,7 @@ def write_report(folder: Path) -> Path:
     is_pretraining = (folder / "pretraining.json").is_file()
     run = _read_pretraining(folder) if is_pretraining else _read_run(folder)
     try:
-        context = pretraining_context(run) if is_pretraining else _context(run)
+        context = pretraining_context(run) if is_pretraining else _context(run, folder)
     except (KeyError, TypeError, IndexError, ValueError) as error:
         raise DataError(
             f"The files of '{folder}' do not hold what a report needs ({type(error).__name__}: {error}). "
@@ -108,7 +109,7 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     return content
 
 
-def _context(run: Mapping[str, Any]) -> dict[str, Any]:
+def _context(run: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     metrics, data = run["metrics.json"], run["report_data.json"]
     name = headline_metric(metrics)
     own = run["predictions"]
@@ -126,6 +127,7 @@ def _context(run: Mapping[str, Any]) -> dict[str, Any]:
         "decoders": _decoders(metrics, run["config.yaml"]),
         "compared": [key for key in _COMPARED if key in metrics["metrics"]],
         "oracle": _ceiling(metrics, data, name),
+        "pictures": picture_context(folder, data, metrics),
         "methods": method_sentences(run["config.yaml"], metrics, run["receipt.json"]),
         "figures": {key: Markup(svg) for key, svg in _figures(metrics, data, name).items() if svg is not None},
         "most_rows": _MOST_ROWS,

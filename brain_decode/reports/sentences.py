@@ -12,6 +12,7 @@ __all__ = [
     "METRIC_NAMES",
     "headline",
     "headline_metric",
+    "is_picture_metric",
     "metric_meaning",
     "metric_name",
     "number",
@@ -28,6 +29,18 @@ METRIC_NAMES = {
     "r2": "R²",
     "top1": "top-1",
     "top5": "top-5",
+    "pixcorr": "PixCorr",
+    "ssim": "SSIM",
+}
+NETWORK_NAMES = {
+    "pixel_features": "plain features",
+    "alexnet2": "AlexNet(2)",
+    "alexnet5": "AlexNet(5)",
+    "inception": "InceptionV3",
+    "clip": "CLIP",
+    "effnet": "EffNet-B",
+    "swav": "SwAV",
+    "resnet20_cifar10": "ResNet-20",
 }
 METRIC_MEANINGS = {
     "auc": "how often a window of one class is scored above a window of another: 1 is perfect, 0.5 is guessing",
@@ -38,6 +51,8 @@ METRIC_MEANINGS = {
     "r2": "share of the variance that is predicted: below 0 is worse than always answering the mean",
     "top1": "share of answers in which the true candidate comes first in the gallery",
     "top5": "share of answers in which the true candidate is among the first five of the gallery",
+    "pixcorr": "correlation of all pixel values with those of the seen picture: 1 is the same up to contrast",
+    "ssim": "likeness of local light and structure to the seen picture: 1 is the same",
 }
 _HEADLINE = {
     "classification": ("auc", "balanced_accuracy", "accuracy"),
@@ -46,6 +61,7 @@ _HEADLINE = {
 }
 _TWO_CLASS_CHANCE = 0.45  # chance of balanced accuracy below this means more than two classes
 _LEVEL = 0.05
+_TWO_WAY, _DISTANCE = "two_way_", "_distance"
 
 
 def headline_metric(metrics: Mapping[str, Any]) -> str:
@@ -68,6 +84,10 @@ def metric_name(key: str) -> str:
     """Return what a metric key is called in text: `2_way` becomes `2-way`."""
     if key.endswith("_way"):
         return key.replace("_", "-")
+    if key.startswith(_TWO_WAY):
+        return f"two-way {_network(key.removeprefix(_TWO_WAY))}"
+    if key.endswith(_DISTANCE):
+        return f"{_network(key.removesuffix(_DISTANCE))} distance"
     return METRIC_NAMES.get(key, key.replace("_", " "))
 
 
@@ -75,7 +95,21 @@ def metric_meaning(key: str) -> str:
     """Return one clause that explains a metric, or an empty string."""
     if key.endswith("_way"):
         return f"chance of picking the true candidate among {key.removesuffix('_way')} drawn at random"
+    if key.startswith(_TWO_WAY):
+        name = _network(key.removeprefix(_TWO_WAY))
+        return f"how often a reconstruction is liker the seen picture than another one, to {name}: 0.5 is guessing"
+    if key.endswith(_DISTANCE):
+        return f"1 - correlation of the features of {_network(key.removesuffix(_DISTANCE))}: lower is better"
     return METRIC_MEANINGS.get(key, "")
+
+
+def is_picture_metric(key: str) -> bool:
+    """Return whether a metric compares pictures."""
+    return key in ("pixcorr", "ssim") or key.startswith(_TWO_WAY) or key.endswith(_DISTANCE)
+
+
+def _network(name: str) -> str:
+    return NETWORK_NAMES.get(name, name.replace("_", " "))
 
 
 def number(value: Any, digits: int = 3) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.reports.methods import protocol_name
-from brain_decode.reports.sentences import headline_metric, metric_name, number, scored
+from brain_decode.reports.sentences import headline_metric, is_picture_metric, metric_name, number, scored
 
 __all__ = ["results_table"]
 
@@ -53,7 +53,8 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
 def _rows(metrics: Mapping[str, Any], floors: Mapping[str, Mapping[str, float]]) -> list[list[str]]:
     main, scores = headline_metric(metrics), metrics["metrics"]
     floor = floors.get(str(metrics["dataset"]), {})
-    own = [_row(metrics, metrics["decoder"], key, scores[key], floor.get(key)) for key in _SHOWN if key in scores]
+    keys = [key for key in _SHOWN if key in scores] + [key for key in scores if is_picture_metric(key)]
+    own = [_row(metrics, metrics["decoder"], key, scores[key], floor.get(key)) for key in keys]
     baselines = metrics.get("baselines") or {}
     others = [_row(metrics, name, main, entry[main]) for name, entry in baselines.items() if main in entry]
     return own + others

@@ -67,17 +67,21 @@ class TargetSpec:
         task: "classification", "regression" or "retrieval".
         classes: Class labels in the order of the output columns (classification).
         dim: Values per target (regression) or features per stimulus (retrieval).
+        n_levels: Vectors of `dim` features each stimulus has (retrieval): layers of a model, levels of blur.
     """
 
     task: Task
     classes: tuple[str, ...] = ()
     dim: int = 0
+    n_levels: int = 1
 
     def __post_init__(self) -> None:
         if self.task == "classification" and len(self.classes) < 2:
             raise ConfigError(f"Classification needs at least two classes, got {list(self.classes)}.")
         if self.task != "classification" and self.dim < 1:
             raise ConfigError(f"A {self.task} target has at least one value, got dim={self.dim}.")
+        if self.n_levels < 1 or (self.n_levels > 1 and self.task != "retrieval"):
+            raise ConfigError(f"Stimuli of retrieval have at least one level, others one; got {self.n_levels}.")
 
     @property
     def n_outputs(self) -> int:
@@ -91,4 +95,4 @@ class TargetSpec:
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> TargetSpec:
         """Rebuild a spec from `to_json`."""
-        return cls(saved["task"], tuple(saved["classes"]), saved["dim"])
+        return cls(saved["task"], tuple(saved["classes"]), saved["dim"], saved.get("n_levels", 1))

@@ -16,6 +16,7 @@ _ORIENTATIONS = 8
 _LAYOUT_CELLS = 8
 _ENERGY_CELLS = 4
 _BACKGROUND = 0.5
+_DESCRIBED_AT_ONCE = 512  # pictures
 
 
 def pixel_features(pixels: np.ndarray) -> dict[str, np.ndarray]:
@@ -33,6 +34,12 @@ def pixel_features(pixels: np.ndarray) -> dict[str, np.ndarray]:
         DataError: Another shape, or values outside [0, 1].
     """
     _check_pixels(pixels)
+    starts = range(0, max(len(pixels), 1), _DESCRIBED_AT_ONCE)
+    parts = [_features_of(pixels[start : start + _DESCRIBED_AT_ONCE]) for start in starts]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _features_of(pixels: np.ndarray) -> dict[str, np.ndarray]:
     grey = pixels.mean(axis=3)
     return {
         "colour": _cells(pixels, _LAYOUT_CELLS).reshape(len(pixels), -1),

@@ -23,11 +23,11 @@ class StudySettings:
     Args:
         n_subjects, n_sessions: Participants and sessions of each.
         n_runs: Training runs per session; one more run of the session shows the test pictures.
-        n_train_concepts, n_exemplars, n_test_concepts: See `draw_pictures`.
+        n_train_concepts, n_exemplars, n_test_concepts, n_rims: See `draw_pictures`.
         train_repetitions: How often each training picture is seen, over all sessions.
         test_repetitions: How often each test picture is seen per session.
         sensors: "eeg", "meg" or "both" at once.
-        n_electrodes: 16, 32, 64 or 128.
+        n_electrodes: 16, 32, 64 or 128 at the BioSemi positions, or 63: the cap of THINGS-EEG2.
         n_coils: Magnetic sensors of the helmet.
         meg_system: "opm" or "ctf".
         rate_hz: Samples per second.
@@ -50,6 +50,7 @@ class StudySettings:
     n_train_concepts: int = 240
     n_exemplars: int = 4
     n_test_concepts: int = 50
+    n_rims: int = 1
     train_repetitions: int = 1
     test_repetitions: int = 6
     sensors: str = "eeg"

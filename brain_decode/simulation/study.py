@@ -98,7 +98,11 @@ def _checked(folder: Path, settings: StudySettings) -> Path:
 
 def _write_study(folder: Path, settings: StudySettings) -> None:
     pictures = draw_pictures(
-        settings.n_train_concepts, settings.n_exemplars, settings.n_test_concepts, seed=settings.seed
+        settings.n_train_concepts,
+        settings.n_exemplars,
+        settings.n_test_concepts,
+        n_rims=settings.n_rims,
+        seed=settings.seed,
     )
     families = pixel_features(pictures.pixels)
     drive = area_drive(pictures, families)

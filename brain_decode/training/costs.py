@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
-from brain_decode.datasets.splits import OfficialSplit, ScoreOnly, inner_folds
+from brain_decode.datasets.inner_folds import inner_folds
+from brain_decode.datasets.splits import OfficialSplit, ScoreOnly
 from brain_decode.datasets.store import prepare_store
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.preprocessing.base import Preprocessing

@@ -12,12 +12,13 @@ import pandas as pd
 
 from brain_decode.core.errors import DataError
 from brain_decode.core.progress import track
+from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.sealed import SealedFold, collect_openings, seal
-from brain_decode.datasets.splits import Fold, Split, inner_folds
+from brain_decode.datasets.splits import Fold, Split
 from brain_decode.evaluation.retrieval import GalleryKind
 from brain_decode.training.fitting import FitSettings, FittedDecoder, fit_decoder
-from brain_decode.training.predicting import predict_rows, selection_score
+from brain_decode.training.predicting import averaged_answers, predict_rows, selection_score
 from brain_decode.training.recipes import Plan, Recipe
 from brain_decode.training.trials import Trials
 
@@ -36,6 +37,8 @@ class CrossValidation:
         curves: Learning curves of the run's own decoder, with the fold's name.
         openings: When each fold's test part was opened.
         fitted: The run's own decoder of each fold.
+        answers: Of each fold, the stimuli of the test part and what the run's own decoder answers to the average of
+            their repetitions, where the protocol keeps them.
     """
 
     predictions: pd.DataFrame
@@ -43,6 +46,7 @@ class CrossValidation:
     curves: list[dict[str, Any]] = field(default_factory=list)
     openings: list[dict[str, Any]] = field(default_factory=list)
     fitted: list[FittedDecoder] = field(default_factory=list)
+    answers: list[tuple[pd.DataFrame, np.ndarray]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,7 @@ class Protocol:
         gallery: What retrieval compares with.
         zero_shot: Stimuli of the test part must be new.
         hashes: Content hash of each recording.
+        keeps_answers: Keep the answers of retrieval, from which pictures are drawn.
     """
 
     split: Split
@@ -62,6 +67,7 @@ class Protocol:
     gallery: GalleryKind
     zero_shot: bool
     hashes: Sequence[str]
+    keeps_answers: bool = False
 
 
 def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValidation:
@@ -119,6 +125,8 @@ def _run_fold(
     result.folds.append(record | ({"selection_scores": scores} if len(plan.candidates) > 1 else {}))
     result.curves += [{"fold": fold.name, **point} for point in fitted[chosen.name].curves]
     result.fitted.append(fitted[chosen.name])
+    if protocol.keeps_answers:
+        result.answers.append(averaged_answers(fitted[chosen.name].decoder, trials, _kept(trials, test)))
     return frames
 
 

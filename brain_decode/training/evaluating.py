@@ -17,10 +17,12 @@ from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.recording import Recording
 from brain_decode.training.describing import describe_windows
 from brain_decode.training.loading import LoadedRun, load_run
-from brain_decode.training.predicting import gallery_kind, predict_rows
+from brain_decode.training.predicting import averaged_answers, gallery_kind, predict_rows
 from brain_decode.training.receipts import receipt_of, split_hash
+from brain_decode.training.reconstructing import drawing_from_config, reconstruct
 from brain_decode.training.recording_passports import accepted_recordings, passport_evidence, repairs
 from brain_decode.training.results import RunResult, write_results
+from brain_decode.training.stimulus_targets import require_same_space, with_targets_of
 from brain_decode.training.trials import Trials
 
 __all__ = ["evaluate"]
@@ -31,11 +33,12 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
 
     Raises:
         LeakageError: A recording that the decoder was fitted on.
-        SpecMismatch: Recordings that lack what the decoder needs.
+        SpecMismatch: Recordings that lack what the decoder needs, or stimulus features of another space.
         DataError: Labels the decoder does not know.
     """
     started = datetime.now(UTC)
     decoder = BrainDecoder.from_pretrained(str(config.checkpoint))
+    config = with_targets_of(decoder, config)
     spec = decoder.input_spec
     classes = {name: list(values) for name, values in spec.classes.items()} or None
     target: dict[str, Any] = {"task": decoder.target_spec.task, "column": spec.target_column, "classes": classes}
@@ -43,6 +46,8 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         config, decoder.preprocessing, window=(spec.start_s, spec.stop_s), target=_merged_target(config, target)
     )
     trials = loaded.trials
+    if trials.task == "retrieval":
+        require_same_space(decoder, trials.target_spec, trials.feature_provenance)
     originals = trials.recordings
     passports, trials.recordings = accepted_recordings(decoder, originals, config.get("input_unit"))
     hashes = _original_hashes(trials, originals, decoder)
@@ -51,6 +56,11 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
     gallery = gallery_kind(config.get("gallery"))
     name = str(decoder.provenance.get("recipe", decoder.encoder.architecture))
     predictions = predict_rows(decoder, trials, rows, gallery).assign(decoder=name, fold="all", split="test")
+    drawing = drawing_from_config(config, trials, decoder.generator)
+    pictures = None
+    if drawing is not None:
+        kept = rows[trials.table["rejected"].to_numpy()[rows] == ""]
+        pictures = reconstruct(decoder, trials, [averaged_answers(decoder, trials, kept)], drawing, folder)
     receipt = receipt_of(
         "evaluate",
         config=config,
@@ -60,6 +70,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
             "datasets": [summary["name"] for summary in loaded.datasets],
             "content_hashes": {r.label: h for r, h in zip(trials.recordings, hashes, strict=True)},
             "checkpoint": str(config.checkpoint),
+            **({"stimuli": trials.feature_provenance} if trials.feature_provenance else {}),
         },
         folds_hash=split_hash(predictions),
         openings=[{"time": started.isoformat(timespec="seconds"), "fold": "all", "reason": "evaluate a checkpoint"}],
@@ -82,6 +93,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         classes=decoder.target_spec.classes,
         passport=passport_evidence(passports, "the decoder"),
         repairs=repairs(trials, decoder.preprocessing),
+        pictures=pictures,
     )
     write_results(run, config, folder)
     return folder

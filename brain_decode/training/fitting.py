@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,23 @@ from brain_decode.heads.base import ClosedFormHead, Head
 from brain_decode.nn.low_rank import merge_low_rank
 from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.preprocessing.channels import Pick
-from brain_decode.signals.batch import SignalBatch
+from brain_decode.signals.batch import SignalBatch, subject_indices
 from brain_decode.signals.space import Space
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.signals.windows import Windows
 from brain_decode.training.batches import BatchReader
 from brain_decode.training.recipes import Recipe
+from brain_decode.training.stored_averages import store_averages
 from brain_decode.training.stored_tokens import TokenisedWindows, require_storable
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 from brain_decode.training.unfinished import fit_folder
 
-__all__ = ["FitSettings", "FittedDecoder", "GroupReader", "fit_decoder"]
+__all__ = ["FitSettings", "FittedDecoder", "GroupReader", "fit_decoder", "fit_head"]
 
 _COPIES = 4  # float64 copies of the windows that steps and closed-form parts hold at once while they are fitted
 _READ_BYTES = 1 << 26  # windows read at once
 _EMBEDDED_AT_ONCE = 64  # windows that a frozen network sees at once
+_TARGETS_AT_ONCE = 1024  # stimuli whose levels are read at once
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,14 @@ class GroupReader:
         """Return the batch and its targets: class indices (int64) or vectors (float32)."""
         return SignalBatch.from_windows(self.windows(positions), self.subjects), self.target_tensor(positions)
 
+    def subject_indices(self, positions: np.ndarray) -> torch.Tensor:
+        """Return the index of each position's subject among the training subjects, -1 for others."""
+        return subject_indices(self._subject_labels[self.groups.first_rows()[np.asarray(positions)]], self.subjects)
+
+    @cached_property
+    def _subject_labels(self) -> np.ndarray:
+        return self.trials.table["subject"].astype(str).to_numpy()
+
     def target_tensor(self, positions: np.ndarray) -> torch.Tensor:
         """Return class indices (int64) or vectors (float32)."""
         target = torch.from_numpy(self.targets(positions))
@@ -148,11 +159,15 @@ def fit_decoder(
     encoder = recipe.build_encoder(spec)
     head = recipe.build_head(encoder, trials.target_spec)
     decoder = BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials, preprocessing))
-    if not encoder.learns_by_gradient and (isinstance(head, ClosedFormHead) or getattr(encoder, "fitted_names", ())):
+    if not encoder.learns_by_gradient and (isinstance(head, ClosedFormHead) or _is_fitted(encoder)):
         n_left_out = _fit_closed_form(decoder, trials, every_row, settings, at_most)
         return FittedDecoder(decoder, n_left_out=n_left_out)
     state = _state_folder(recipe, rows, validation, settings)
     return FittedDecoder(decoder, _fit_gradient(decoder, trials, rows, validation, settings, state))
+
+
+def _is_fitted(encoder: Encoder) -> bool:
+    return isinstance(encoder, ClosedFormEncoder) and bool(encoder.fitted_names)
 
 
 def _fixed_decoder(recipe: Recipe, trials: Trials) -> BrainDecoder:
@@ -229,7 +244,7 @@ def _fit_closed_form(
     groups = _groups(trials, rows, settings.average_repetitions)
     reader = GroupReader(trials, decoder.preprocessing, groups, decoder.signal_spec.subjects)
     positions = _drawn(np.arange(len(groups)), at_most, settings.seed)
-    target = reader.targets(positions)
+    target = _closed_form_targets(decoder.head, reader, positions)
     labels = target if trials.task == "classification" else None
     encoder, head = decoder.encoder, decoder.head
     if not isinstance(head, ClosedFormHead):
@@ -253,12 +268,60 @@ def _fit_closed_form(
     return len(groups) - len(positions)
 
 
+def _closed_form_targets(head: Head, reader: GroupReader, positions: np.ndarray) -> np.ndarray:
+    """Return what a closed-form head is fitted to; of several levels of features, what the head makes of them."""
+    if reader.trials.target_spec.n_levels == 1:
+        return reader.targets(positions)
+    parts = np.array_split(positions, -(-len(positions) // _TARGETS_AT_ONCE))
+    return np.concatenate([head.gallery_vectors(reader.targets(part)) for part in parts])
+
+
 @torch.no_grad()
 def _embedded(encoder: Encoder, reader: GroupReader, positions: np.ndarray) -> BrainEmbedding:
     """Return the pooled embeddings of a frozen network, which sees a few windows at a time."""
     encoder.eval()
     parts = np.array_split(positions, -(-len(positions) // _EMBEDDED_AT_ONCE))
     return BrainEmbedding(torch.cat([encoder(reader.batch(part)[0]).pooled for part in track(parts, "Embedding")]))
+
+
+def fit_head(
+    head: Head,
+    embedding: BrainEmbedding,
+    target: torch.Tensor,
+    n_train: int,
+    *,
+    signal_spec: SignalSpec,
+    settings: FitSettings,
+    state_folder: Path | None = None,
+    groups: np.ndarray | None = None,
+) -> list[dict[str, Any]]:
+    """Train a head by gradient descent on what frozen encoders made of windows; returns one row per epoch.
+
+    Args:
+        head: Trained in place.
+        embedding: Pooled vectors (n, dim), training windows first.
+        target: (n,) class indices or (n, dim) vectors.
+        n_train: How many are trained on; the others choose the epoch.
+        signal_spec: Of the windows, or of some of them.
+        settings: Seed and training settings.
+        state_folder: Where the state of training is kept; None keeps none.
+        groups: (n,) the windows of a batch share their group; None mixes all.
+    """
+    from brain_decode.training.lightning_module import fit_network
+
+    result = fit_network(
+        _AlreadyEmbedded(signal_spec),
+        head,
+        _EmbeddedWindows(embedding, target),
+        np.arange(n_train),
+        np.arange(n_train, len(embedding)),
+        trainer=settings.trainer,
+        optimizer=settings.optimizer,
+        seed=settings.seed,
+        checkpoint_folder=state_folder,
+        groups=groups,
+    )
+    return list(result.curves)
 
 
 @dataclass(frozen=True)
@@ -339,6 +402,8 @@ def _fit_gradient(
         source = _EmbeddedWindows(_embedded(encoder, reader, everything), reader.target_tensor(everything))
     elif encoder.embeds_tokens:
         source = _tokenised(encoder, reader, len(joined))
+    elif state_folder is not None and len(joined) < len(joined.rows):
+        source = store_averages(reader, decoder.signal_spec, state_folder / "averages.npy")
     result = fit_network(
         _AlreadyEmbedded(decoder.signal_spec) if frozen else encoder,
         head,

@@ -116,6 +116,7 @@ def fit_network(
     optimizer: Mapping[str, Any],
     seed: int,
     checkpoint_folder: Path | None = None,
+    groups: np.ndarray | None = None,
 ) -> TrainingResult:
     """Train encoder and head in place, keep the weights of the best epoch and calibrate the head where it can be.
 
@@ -130,6 +131,7 @@ def fit_network(
         seed: Decides order and dropout: the same seed gives the same weights on the same machine (CPU).
         checkpoint_folder: Where the state of training is kept, and resumed from where there is one, within an epoch
             too; a resumed run ends with the bits of an unbroken one. None keeps nothing.
+        groups: As in `fit_task`.
 
     Raises:
         ConfigError: Unknown settings, an optimiser that cannot be built, or a device that is not there.
@@ -150,6 +152,7 @@ def fit_network(
         optimizer=optimizer,
         seed=seed,
         checkpoint_folder=checkpoint_folder,
+        groups=groups,
     )
     if len(validation_positions) and hasattr(head, "calibrate"):
         in_order = EpochBatches(len(validation_positions), settings.batch_size, None)
@@ -272,7 +275,7 @@ class _Network(lightning.LightningModule):
 
     def __init__(self, task: torch.nn.Module, optimizer: Mapping[str, Any], seed: int) -> None:
         super().__init__()
-        self.task, self.seed = task, seed
+        self.task, self.seed, self.n_steps = task, seed, 0.0
         self.optimizer_settings = dict(optimizer) or dict(_OPTIMIZER)
 
     def configure_optimizers(self) -> Any:
@@ -315,10 +318,16 @@ class _Network(lightning.LightningModule):
         if gradient_clip_val:
             torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
 
+    def on_train_start(self) -> None:
+        """Note how many steps there will be, where patience does not end them."""
+        self.n_steps = float(self.trainer.estimated_stepping_batches)
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed dropout by the step, so that it does not depend on what was drawn before a run was resumed."""
         if self.trainer.global_step == 0:
             _require_scale(batch[0])
+        if isinstance(self.task, _Supervised):
+            self.task.head.share_done = self.trainer.global_step / max(float(self.n_steps), 1.0)
         rank = (self.trainer.global_rank,) if self.trainer.world_size > 1 else ()
         torch.manual_seed(derived_seed(self.seed, "step", self.trainer.global_step, *rank))
 

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.base import Dataset, EventTarget
 from brain_decode.datasets.entries import build_dataset
-from brain_decode.datasets.features import FeatureFile
+from brain_decode.datasets.licences import ACCEPT_WORD
 from brain_decode.datasets.simulated import SimulatedThings
 from brain_decode.datasets.window_table import build_window_table
 from brain_decode.evaluation.evidence import rejection_evidence
@@ -23,6 +23,7 @@ from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.preprocessing.rejection import Rejection
 from brain_decode.signals.recording import Recording
 from brain_decode.signals.spec import Task
+from brain_decode.training.stimulus_targets import load_targets
 from brain_decode.training.trials import Trials, describe_classes
 
 __all__ = ["LoadedRun", "load_recordings", "load_run", "load_windows"]
@@ -84,7 +85,7 @@ def load_windows(
     """Read the datasets of a configuration and make the window table; no signal is read.
 
     Args:
-        config: Composed; needs `datasets`, `paths`, and may have `target`, `window`, `also`.
+        config: Composed; needs `datasets`, `paths`, and may have `target`, `window`, `also`, `stimuli`.
         window: Window relative to the event; the configuration's where None.
         target: Target entry; the configuration's where None.
 
@@ -120,14 +121,18 @@ def _oracle(config: DictConfig, dataset: Dataset, trials: Trials) -> dict[str, f
 
 
 def dataset_entries(config: DictConfig) -> list[dict[str, Any]]:
-    """Return the dataset entries of a configuration as plain values: `datasets`, then those under `also`."""
+    """Return the dataset entries of a configuration as plain values: `datasets`, then those under `also`.
+
+    Each carries the names given by `accept_licence=`.
+    """
     plain = OmegaConf.to_container(config, resolve=True)
     if not isinstance(plain, dict):
         raise ConfigError("The configuration must be a mapping.")
     also = plain.get("also") or {}
+    accepted = {ACCEPT_WORD: plain.get(ACCEPT_WORD)}
     first = plain["datasets"]
     shared = {key: first.get(key) for key in ("subjects", "sessions", "tasks") if first.get(key) is not None}
-    return [first, *({**entry, **shared} for entry in also.values())]
+    return [{**first, **accepted}, *({**entry, **shared, **accepted} for entry in also.values())]
 
 
 def load_recordings(entry: Mapping[str, Any]) -> tuple[Dataset, list[Recording]]:
@@ -189,17 +194,18 @@ def _trials(
     if task == "classification":
         trials.class_values = describe_classes({"classes": chosen.classes}, trials.classes)
     if task == "retrieval":
-        _add_features(trials, entries, root)
+        _add_features(trials, config, entries, root)
     return trials
 
 
-def _add_features(trials: Trials, entries: Sequence[Mapping[str, Any]], root: Path) -> None:
-    if len(entries) != 1 or not entries[0].get("features"):
+def _add_features(trials: Trials, config: DictConfig, entries: Sequence[Mapping[str, Any]], root: Path) -> None:
+    if len(entries) != 1:
         raise ConfigError(
             "Retrieval needs one dataset entry with features: (the vectors of its stimuli); "
             f"got {[entry['name'] for entry in entries]}."
         )
-    features = FeatureFile.from_config(entries[0]["features"]).load(root)
+    trials.picture_settings, trials.picture_root = entries[0].get("pictures"), root
+    features, trials.feature_provenance = load_targets(config, entries[0], trials.table, root)
     trials.features, trials.feature_ids, trials.feature_concepts = features.vectors, features.ids, features.concepts
 
 

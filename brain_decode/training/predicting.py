@@ -11,10 +11,11 @@ from sklearn.metrics import roc_auc_score
 from brain_decode.core.errors import ConfigError, unknown_option
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.retrieval import REPETITION_COUNTS, Gallery, GalleryKind, ranks_of_truth, similarities
+from brain_decode.heads.base import Head
 from brain_decode.signals.spec import probability_columns
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 
-__all__ = ["build_gallery", "gallery_kind", "predict_rows", "selection_score"]
+__all__ = ["averaged_answers", "build_gallery", "gallery_kind", "predict_rows", "selection_score"]
 
 _BATCH = 512  # windows read and answered at once
 _AVERAGED_BATCH = 32  # stimuli averaged at once; each brings all its repetitions
@@ -67,7 +68,7 @@ def _answers(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> np.ndar
 
 
 def _predict_retrieval(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, kind: GalleryKind) -> pd.DataFrame:
-    gallery = build_gallery(trials, rows, kind)
+    gallery = build_gallery(trials, rows, kind, head=decoder.head)
     fewest = int(repetition_groups(trials.table, rows).sizes.min())
     # Every point of the curve scores the same stimuli, so it ends where the rarest stimulus does.
     counts = sorted({count for count in REPETITION_COUNTS if count < fewest} | {fewest})
@@ -80,10 +81,27 @@ def _predict_retrieval(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, 
     return pd.concat(frames, ignore_index=True)
 
 
-def _ranked(decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups, gallery: Gallery) -> pd.DataFrame:
+def averaged_answers(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the answer (n, dim) to each stimulus, from the average of its repetitions, and its row of the table.
+
+    Args:
+        decoder: Fitted, for retrieval.
+        trials: The run's windows.
+        rows: Positions to answer; stimuli of each subject in the order of their first appearance.
+    """
+    groups = repetition_groups(trials.table, rows)
+    table = trials.table.iloc[groups.first_rows()].assign(n_repetitions=groups.sizes)
+    return table, _answers_of_groups(decoder, trials, groups)
+
+
+def _answers_of_groups(decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups) -> np.ndarray:
     size = _BATCH if len(groups) == len(groups.rows) else _AVERAGED_BATCH
     parts = [np.arange(start, min(start + size, len(groups))) for start in range(0, len(groups), size)]
-    answers = np.concatenate([_group_answers(decoder, trials, groups.members(part)) for part in parts])
+    return np.concatenate([_group_answers(decoder, trials, groups.members(part)) for part in parts])
+
+
+def _ranked(decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups, gallery: Gallery) -> pd.DataFrame:
+    answers = _answers_of_groups(decoder, trials, groups)
     frame = trials.table.iloc[groups.first_rows()].assign(window=groups.first_rows())
     wanted = frame["concept" if gallery.kind == "concept_centre" else "stimulus"].astype(str)
     similarity, truth = similarities(answers, gallery), gallery.positions(wanted.tolist())
@@ -117,8 +135,14 @@ def gallery_kind(word: str | None) -> GalleryKind:
     return cast(GalleryKind, word or "exact_image")
 
 
-def build_gallery(trials: Trials, rows: np.ndarray, kind: GalleryKind) -> Gallery:
+def build_gallery(trials: Trials, rows: np.ndarray, kind: GalleryKind, *, head: Head | None = None) -> Gallery:
     """Return the stimuli that answers are compared with.
+
+    Args:
+        trials: The run's windows and features.
+        rows: Positions whose stimuli are ranked.
+        kind: Which pictures take part.
+        head: Its mixture and adapter make the vectors; the features as they are where None.
 
     Raises:
         ConfigError: The dataset has no features, or concept centres are asked for where concepts are unknown.
@@ -126,11 +150,11 @@ def build_gallery(trials: Trials, rows: np.ndarray, kind: GalleryKind) -> Galler
     if trials.features is None:
         raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
     if kind == "all_images":
-        return Gallery(trials.feature_ids, trials.features, kind)
+        return Gallery(trials.feature_ids, _compared(trials.features, head), kind)
     part = trials.table.iloc[rows]
     stimuli = tuple(dict.fromkeys(part["stimulus"].astype(str)))
     if kind == "exact_image":
-        return Gallery(stimuli, trials.features[trials.feature_rows(stimuli)], kind)
+        return Gallery(stimuli, _compared(trials.features[trials.feature_rows(stimuli)], head), kind)
     if not trials.feature_concepts:
         raise ConfigError("gallery=concept_centre needs the concept of each stimulus; use gallery=exact_image.")
     shown = set(part["concept"].astype(str))
@@ -138,6 +162,10 @@ def build_gallery(trials: Trials, rows: np.ndarray, kind: GalleryKind) -> Galler
     return Gallery.concept_centres(
         [trials.feature_ids[row] for row in kept],
         [trials.feature_concepts[row] for row in kept],
-        trials.features[kept],
+        _compared(trials.features[kept], head),
         stimuli,
     )
+
+
+def _compared(features: np.ndarray, head: Head | None) -> np.ndarray:
+    return np.asarray(features) if head is None else head.gallery_vectors(features)

@@ -19,6 +19,8 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from brain_decode.datasets.licences import accepted_licences
+
 __all__ = ["environment", "git_commit", "plain", "receipt_of", "split_hash", "versions"]
 
 _PACKAGES = (
@@ -64,6 +66,7 @@ def receipt_of(
         "seed": seed,
         **environment(),
         "data": dict(data),
+        "licences_accepted": accepted_licences(OmegaConf.to_container(config, resolve=True)),  # type: ignore[arg-type]
         "split_hash": folds_hash,
         "test_openings": [dict(opening) for opening in openings],
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),

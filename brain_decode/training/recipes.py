@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = ["NESTED_SELECTION", "Plan", "Recipe", "plan_from_config"]
 NESTED_SELECTION = "nested_selection"
 _PRETRAINED = "brain_decode.decoder.pretrained.pretrained_encoder"
 _CODES = "brain_decode.decoder.frozen_codes.encoder_of_codes"
+_FROM_DATA = ("signal_spec", "embedding_dim", "target_spec")
 _RANDOM = "random_initialisation"  # the control beside every pretrained encoder
 
 _CLOSED_FORM_HEADS = {"classification": "logistic_regression", "regression": "ridge", "retrieval": "ridge"}
@@ -174,7 +176,7 @@ def plan_from_config(config: DictConfig, task: Task, space: Space | None = None)
         space: Of the recordings; voxels have other baselines where none are configured.
 
     Raises:
-        ConfigError: An option that does not exist, or nested selection without candidates.
+        ConfigError: An option or a setting that does not exist, or nested selection without candidates.
     """
     plain = OmegaConf.to_container(config, resolve=True)
     if not isinstance(plain, dict):
@@ -188,7 +190,7 @@ def plan_from_config(config: DictConfig, task: Task, space: Space | None = None)
         candidates = _named_recipes(plain.get("candidates") or {}, preprocessing, catalogue)
         if not candidates:
             raise ConfigError("encoder=nested_selection needs candidates: to choose from; see conf/experiment.")
-        return Plan(NESTED_SELECTION, candidates, baselines)
+        return _checked(Plan(NESTED_SELECTION, candidates, baselines))
     name = _recipe_name(plain["encoder"])
     main = Recipe(name, preprocessing, plain["encoder"], plain["head"])
     others = tuple(
@@ -196,7 +198,29 @@ def plan_from_config(config: DictConfig, task: Task, space: Space | None = None)
         for recipe in baselines
         if not _same_recipe(recipe, main, task)
     )
-    return Plan(name, (main,), (*_controls(main), *others))
+    return _checked(Plan(name, (main,), (*_controls(main), *others)))
+
+
+def _checked(plan: Plan) -> Plan:
+    """Return the plan if every part of it has the settings it is given; before any recording is read."""
+    for recipe in plan.recipes:
+        for part, settings in (("encoder", recipe.encoder), ("head", recipe.head)):
+            if "_target_" in settings:
+                _require_settings(part, settings)
+    return plan
+
+
+def _require_settings(part: str, settings: Mapping[str, Any]) -> None:
+    """Refuse settings that an encoder or head does not have, as an experiment of another one leaves them."""
+    target = str(settings["_target_"])
+    parameters = inspect.signature(get_object(target)).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return
+    allowed = [name for name in parameters if name not in _FROM_DATA]
+    for key in settings:
+        if not (key.startswith("_") and key.endswith("_")) and key not in allowed:
+            told = unknown_option(f"setting of {part} '{target.split('.')[-2]}'", key, allowed)
+            raise ConfigError(f"{told} An experiment may set it for another {part}: take it out with ~{part}.{key}.")
 
 
 def _controls(main: Recipe) -> tuple[Recipe, ...]:

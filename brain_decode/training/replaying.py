@@ -20,6 +20,7 @@ from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.predictions import read_predictions
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.evaluating import evaluate
+from brain_decode.training.joined_parts import joined_content_hashes
 from brain_decode.training.loading import dataset_entries, load_recordings
 from brain_decode.training.pretraining import pretrain
 from brain_decode.training.pretraining_windows import load_pretraining_windows
@@ -163,6 +164,8 @@ def _content_hashes(command: str, config: DictConfig) -> dict[str, str]:
         return load_pretraining_windows(config).content_hashes()
     if command == "evaluate":
         preprocessing = BrainDecoder.from_pretrained(str(config.checkpoint)).preprocessing
+    elif config.get("join"):
+        return joined_content_hashes(config)
     else:
         steps = OmegaConf.to_container(config.preprocessing, resolve=True)
         preprocessing = Preprocessing.from_json(steps)  # type: ignore[arg-type]
@@ -208,13 +211,20 @@ def _prediction_columns(before: Path, after: Path) -> Iterator[tuple[str, Any, A
 
 
 def _tensors(before: Path, after: Path) -> Iterator[tuple[str, Any, Any]]:
-    files = [folder / "checkpoint" / "model.safetensors" for folder in (before, after)]
-    if not any(file.is_file() for file in files):
-        return
-    was, now = (load_file(file) if file.is_file() else {} for file in files)
+    was, now = (_checkpoint_tensors(folder / "checkpoint") for folder in (before, after))
     nothing = np.zeros(0)
     for name in dict.fromkeys([*was, *now]):
         yield f"checkpoint.{name}", was.get(name, nothing), now.get(name, nothing)
+
+
+def _checkpoint_tensors(folder: Path) -> dict[str, np.ndarray]:
+    """Return the tensors of a checkpoint, or of the decoders in it, by name."""
+    files = [folder / "model.safetensors", *sorted(folder.glob("*/model.safetensors"))]
+    found: dict[str, np.ndarray] = {}
+    for file in (file for file in files if file.is_file()):
+        prefix = "" if file.parent == folder else f"{file.parent.name}."
+        found |= {prefix + name: tensor for name, tensor in load_file(file).items()}
+    return found
 
 
 def _is_equal(was: Any, now: Any, tolerance: float) -> bool:

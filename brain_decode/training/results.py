@@ -25,6 +25,7 @@ from brain_decode.evaluation.scoring import compare_decoders, score_classificati
 from brain_decode.evaluation.statistics import clusters_of, holm
 from brain_decode.signals.spec import Task
 from brain_decode.training.receipts import plain
+from brain_decode.training.reconstructing import Reconstructed
 
 __all__ = ["RunResult", "score", "write_results"]
 
@@ -52,6 +53,7 @@ class RunResult:
     repairs: Sequence[Mapping[str, str]] = ()
     passport: Mapping[str, Any] | None = None
     codes: Mapping[str, Any] | None = None
+    pictures: Reconstructed | None = None
 
 
 def score(predictions: pd.DataFrame, run: RunResult) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def _metrics(run: RunResult) -> dict[str, Any]:
         "selected": run.selected,
         "folds": list(run.folds),
         "cluster": clusters_of(own).level,
-        "metrics": by_decoder[run.decoder],
+        "metrics": by_decoder[run.decoder] | ({} if run.pictures is None else run.pictures.metrics),
         "metrics_without_rejection": score(own, run) if len(kept) < len(scored) else None,
         "baselines": {name: scores for name, scores in by_decoder.items() if name != run.decoder},
         "comparisons": _comparisons(kept, run),
@@ -146,6 +148,7 @@ def _report_data(run: RunResult) -> dict[str, Any]:
         "oracle": run.oracle,
         "passport": run.passport,
         "codes": run.codes,
+        "reconstruction": None if run.pictures is None else run.pictures.evidence,
         "groups": group_evidence(own, run.task, run.classes, seed=run.seed),
     }
     if run.task == "classification":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from brain_decode.training.predicting import gallery_kind
 from brain_decode.training.reading_codes import describe_codes
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.recipes import Plan, plan_from_config
+from brain_decode.training.reconstructing import Drawing, drawing_from_config, reconstruct
 from brain_decode.training.recording_passports import passport_evidence, passports_against_first, repairs
 from brain_decode.training.results import RunResult, write_results
 from brain_decode.training.trials import Trials
@@ -41,6 +42,7 @@ class _Planned:
     loaded: LoadedRun
     plan: Plan
     protocol: Protocol
+    drawing: Drawing | None
 
 
 def train(config: DictConfig, folder: Path) -> Path:
@@ -52,13 +54,19 @@ def train(config: DictConfig, folder: Path) -> Path:
 
     Returns:
         The run folder, with `metrics.json`, `predictions.parquet`, `receipt.json`, `report.html` and `checkpoint/`.
+        With `join:`, `checkpoint/` holds a decoder for each dataset, see `train_joint`.
 
     Raises:
         BrainDecodeError: Anything the user can mend; nothing half-written stays.
     """
+    if config.get("join"):
+        from brain_decode.training.joining import train_joint
+
+        return train_joint(config, folder)
     started = datetime.now(UTC)
     planned = _prepare(config, folder)
-    with unfinished(folder, describe_run(config, planned.protocol.hashes)):
+    described = describe_run(config, planned.protocol.hashes, planned.loaded.trials.feature_provenance)
+    with unfinished(folder, described):
         return _run(planned, folder, started)
 
 
@@ -67,6 +75,9 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
     config = planned.config
     result = cross_validate(planned.plan, planned.loaded.trials, planned.protocol)
     final, selected = _final_decoder(planned, result)
+    pictures = None
+    if planned.drawing is not None:
+        pictures = reconstruct(final.decoder, planned.loaded.trials, result.answers, planned.drawing, folder)
     receipt = _receipt(planned, result, started)
     own = result.predictions[result.predictions["decoder"] == planned.plan.name]
     run = RunResult(
@@ -91,6 +102,7 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
         codes=describe_codes(
             final.decoder, planned.loaded.trials, _fitted_rows(planned, planned.loaded.trials), int(config.seed)
         ),
+        pictures=pictures,
     )
     require_still_there(folder)
     metrics = write_results(run, config, folder)
@@ -109,7 +121,9 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
     hashes = loaded.trials.content_hashes(plan.recipes[0].build_preprocessing())
     names = [recording.label for recording in loaded.trials.recordings]
     refuse_pretraining_overlap(_seen_in_pretraining(plan), dict(zip(names, hashes, strict=True)))
-    return _Planned(config, loaded, plan, protocol_of(config, loaded.trials, folder, hashes))
+    drawing = drawing_from_config(config, loaded.trials)
+    protocol = replace(protocol_of(config, loaded.trials, folder, hashes), keeps_answers=drawing is not None)
+    return _Planned(config, loaded, plan, protocol, drawing)
 
 
 def _seen_in_pretraining(plan: Plan) -> list[str]:
@@ -197,6 +211,7 @@ def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> d
     data = {
         "datasets": [summary["name"] for summary in planned.loaded.datasets],
         "content_hashes": {r.label: h for r, h in zip(trials.recordings, hashes, strict=True)},
+        **({"stimuli": trials.feature_provenance} if trials.feature_provenance else {}),
     }
     return receipt_of(
         "train",
@@ -232,4 +247,14 @@ def _provenance(
         "fitted_partition": "train" if isinstance(planned.protocol.split, OfficialSplit) else "all",
         "metrics": dict(metrics["metrics"]),
         "receipt": dict(receipt),
+        **_stimuli(trials, decoder),
     }
+
+
+def _stimuli(trials: Trials, decoder: BrainDecoder) -> dict[str, Any]:
+    """Return where the features of retrieval come from, and the weights a head gives to their levels."""
+    if not trials.feature_provenance:
+        return {}
+    weights = getattr(decoder.head, "level_weights", None)
+    learned = {} if weights is None else {"level_weights": [round(weight, 6) for weight in weights.tolist()]}
+    return {"stimuli": trials.feature_provenance | learned}

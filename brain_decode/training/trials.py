@@ -21,6 +21,7 @@ from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.space import Space
 from brain_decode.signals.spec import TargetSpec, Task
 from brain_decode.signals.windows import Windows
+from brain_decode.stimuli.pictures import PictureFiles
 
 __all__ = ["RepetitionGroups", "Trials", "repetition_groups"]
 
@@ -34,12 +35,16 @@ class Trials:
         table: One row per window; see `WINDOW_COLUMNS`.
         task: What is decoded.
         store_folder: Where signal stores are kept.
-        features: (n_stimuli, dim) retrieval targets, with `feature_ids` naming the stimulus of each row.
+        features: (n_stimuli, dim) retrieval targets, or (n_stimuli, level, dim), with `feature_ids` naming the stimulus
+            of each row.
         feature_ids: Stimulus ids of the feature rows.
         feature_concepts: Concept of each feature row, where known.
+        feature_provenance: Where the features come from: a file, or models with hashes and settings.
         workers: Processes that prepare stores.
         target_column: Event column the labels came from.
         class_values: Class label to the event values it stands for.
+        picture_settings: The `pictures:` block of the dataset's entry; its folder is `picture_root`.
+        picture_root: Folder of the dataset.
     """
 
     recordings: list[Recording]
@@ -49,9 +54,12 @@ class Trials:
     features: np.ndarray | None = None
     feature_ids: tuple[str, ...] = ()
     feature_concepts: tuple[str, ...] = ()
+    feature_provenance: dict[str, Any] = field(default_factory=dict)
     workers: int = 1
     target_column: str = "trial_type"
     class_values: dict[str, list[str]] = field(default_factory=dict)
+    picture_settings: Mapping[str, Any] | None = None
+    picture_root: Path = Path()
     _stores: dict[str, SignalStore] = field(default_factory=dict, init=False, repr=False)
     _amplitudes: dict[Space, dict[str, float]] = field(default_factory=dict, init=False, repr=False)
 
@@ -99,7 +107,14 @@ class Trials:
             return TargetSpec("regression", dim=1)
         if self.features is None:
             raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
-        return TargetSpec("retrieval", dim=int(self.features.shape[1]))
+        n_levels = self.features.shape[1] if self.features.ndim == 3 else 1
+        return TargetSpec("retrieval", dim=int(self.features.shape[-1]), n_levels=n_levels)
+
+    @cached_property
+    def pictures(self) -> PictureFiles | None:
+        """What the stimuli look like; None where the dataset does not say."""
+        settings = self.picture_settings
+        return PictureFiles.from_config(settings, self.picture_root) if settings else None
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
@@ -113,7 +128,7 @@ class Trials:
         return self.table["label"].astype(str).map(order).to_numpy(dtype=int)
 
     def targets(self, rows: np.ndarray) -> np.ndarray:
-        """Return class indices (n,), values (n, 1) or stimulus features (n, dim).
+        """Return class indices (n,), values (n, 1) or stimulus features (n, dim) or (n, level, dim).
 
         Raises:
             DataError: A value that is not a number, or a stimulus without features.
@@ -134,16 +149,21 @@ class Trials:
         Raises:
             DataError: A stimulus that has none.
         """
-        order = {stimulus: row for row, stimulus in enumerate(self.feature_ids)}
-        missing = sorted({str(stimulus) for stimulus in stimuli} - set(order))
-        if missing:
+        rows = self._feature_index.get_indexer(pd.Index([str(stimulus) for stimulus in stimuli], dtype=object))
+        if (rows < 0).any():
+            missing = sorted({str(stimuli[position]) for position in np.flatnonzero(rows < 0)})
             raise DataError(f"{len(missing)} stimuli have no features, for example '{missing[0]}'.")
-        return np.array([order[str(stimulus)] for stimulus in stimuli], dtype=int)
+        return rows
+
+    @cached_property
+    def _feature_index(self) -> pd.Index:
+        """Stimulus of each feature row; batches look theirs up here."""
+        return pd.Index(self.feature_ids, dtype=object)
 
     def _stimulus_features(self, stimuli: Sequence[str]) -> np.ndarray:
         if self.features is None:
             raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
-        return self.features[self.feature_rows(stimuli)]
+        return np.asarray(self.features[self.feature_rows(stimuli)])
 
     def content_hashes(self, preprocessing: Preprocessing) -> list[str]:
         """Return the content hash of each recording."""

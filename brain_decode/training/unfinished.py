@@ -24,16 +24,18 @@ _SETTINGS = "settings.json"
 _WHEREABOUTS = ("out", "workers", "logger", "paths")  # keys that say where and how fast, not what
 
 
-def describe_run(config: DictConfig, hashes: Sequence[str]) -> dict[str, Any]:
-    """Return all that the weights of a run depend on: configuration, recordings, versions.
+def describe_run(config: DictConfig, hashes: Sequence[str], stimuli: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return all that the weights of a run depend on: configuration, recordings, stimulus features, versions.
 
     Args:
         config: Composed configuration.
         hashes: Content hash of each recording.
+        stimuli: Where the features of retrieval come from.
     """
     settings = OmegaConf.to_container(config, resolve=False)
     chosen = {key: value for key, value in dict(settings).items() if key not in _WHEREABOUTS}  # type: ignore[arg-type]
-    return {"config": chosen, "recordings": list(hashes), "versions": versions(), "commit": git_commit()}
+    described = {"config": chosen, "recordings": list(hashes), "versions": versions(), "commit": git_commit()}
+    return described | ({"stimuli": dict(stimuli)} if stimuli else {})
 
 
 def state_folder(folder: Path) -> Path:

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.splits import (
     ContiguousKFold,
@@ -20,7 +21,6 @@ from brain_decode.datasets.splits import (
     LeaveSubjectOut,
     OfficialSplit,
     Split,
-    inner_folds,
     overlap_partner,
     trial_codes,
     unit_codes,
@@ -342,3 +342,38 @@ def test_whole_concepts_are_held_out_unless_windows_overlap_too_much(soa_s: floa
     fold = inner_folds(table, np.arange(len(table)), zero_shot=True)[0]
     concepts = table["concept"].to_numpy()
     assert bool(set(concepts[fold.train]) & set(concepts[fold.test])) is shares_concepts
+
+
+def test_repeated_stimuli_make_held_out_blocks_shorter_so_that_most_windows_stay_in_training() -> None:
+    once = rapid_table(0.2, n_concepts=100)
+    assert len(inner_folds(once, np.arange(len(once)), zero_shot=True)) == 5
+    random = np.random.default_rng(1)
+    orders = [random.permutation(len(once)) for _ in range(4)]
+    runs = [once.assign(stimulus=once["stimulus"].to_numpy()[o], recording=n, run=f"{n}") for n, o in enumerate(orders)]
+    table = pd.concat(runs, ignore_index=True)
+    folds = inner_folds(table, np.arange(len(table)), zero_shot=True)
+    assert len(folds) == 20
+    for fold in folds:
+        assert len(fold.train) > 0.7 * len(table)
+        check_leakage(table, fold, zero_shot=True)
+
+
+def test_an_official_split_keeps_as_many_training_windows_as_asked_and_nests_them() -> None:
+    table = make_table()
+    table = table.assign(partition=np.where(table["run"] == "3", "test", "train"))
+    (few,), (more,) = OfficialSplit(train_windows=7).folds(table), OfficialSplit(train_windows=20).folds(table)
+    (whole,) = OfficialSplit().folds(table)
+    assert (len(few.train), len(more.train), len(whole.train)) == (7, 20, 40)
+    assert set(few.train) < set(more.train) < set(whole.train)
+    np.testing.assert_array_equal(few.test, whole.test)
+    (other,) = OfficialSplit(train_windows=7, seed=1).folds(table)
+    assert set(other.train) != set(few.train)
+
+
+def test_more_training_windows_than_there_are_is_refused() -> None:
+    table = make_table()
+    table = table.assign(partition=np.where(table["run"] == "3", "test", "train"))
+    with pytest.raises(DataError, match=r"There are 40 training windows; split.train_windows=41 are too many"):
+        OfficialSplit(train_windows=41).folds(table)
+    with pytest.raises(ConfigError, match=r"number of windows from 1 on, got 0"):
+        OfficialSplit(train_windows=0)

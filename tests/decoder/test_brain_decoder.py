@@ -17,9 +17,12 @@ from brain_decode.decoder.brain_decoder import InputSpec
 from brain_decode.encoders.tangent_space import TangentSpace
 from brain_decode.heads.logistic_regression import LogisticRegression
 from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.preprocessing.channels import KeepChannels
+from brain_decode.preprocessing.scaling import ZScore
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec, TargetSpec
+from brain_decode.signals.windows import Windows
 
 RATE_HZ = 100.0
 NAMES = ("Cz", "Pz", "Oz")
@@ -170,3 +173,22 @@ def test_the_card_says_what_it_answers_and_from_what(decoder: BrainDecoder, tmp_
     card = (decoder.save_pretrained(tmp_path / "checkpoint") / "README.md").read_text()
     assert "which of quiet, strong" in card
     assert "Cz, Pz, Oz" in card
+
+
+def test_channels_that_a_step_leaves_out_are_needed_until_that_step() -> None:
+    sensors, target = Sensors(NAMES, ("eeg",) * 3), TargetSpec("classification", ("quiet", "strong"))
+    windows, labels = two_class_windows(80)
+    preprocessing = Preprocessing([], [ZScore(), KeepChannels(["Oz", "Pz"])])
+    fitted = preprocessing.fit_windows(Windows(windows, RATE_HZ, 0.0, sensors))
+    spec = SignalSpec(fitted.space, 50, RATE_HZ)
+    encoder = TangentSpace(spec)
+    encoder.fit(SignalBatch.from_windows(fitted), labels)
+    head = LogisticRegression(encoder.embedding_dim, target)
+    head.fit(encoder(SignalBatch.from_windows(fitted)), labels)
+    decoder = BrainDecoder(preprocessing, encoder, head, spec, target, InputSpec(sensors, RATE_HZ, 0.0, 0.5))
+    new, answers = two_class_windows(60, seed=1)
+    reordered = epochs_of(new[:, [2, 0, 1]], ("Oz", "Cz", "Pz"))
+    assert (decoder.predict(reordered) == decoder.classes_[answers]).mean() > 0.9
+    np.testing.assert_array_equal(decoder.predict(reordered), decoder.predict(epochs_of(new)))
+    with pytest.raises(SpecMismatch):
+        decoder.predict(epochs_of(new[:, 1:], ("Pz", "Oz")))

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from brain_decode.core.errors import DataError, SpecMismatch
-from brain_decode.encoders.nice import NICE, from_official
+from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
+from brain_decode.encoders.nice import NICE, ChannelAttention, GraphAttention, from_official
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec
@@ -18,7 +18,7 @@ N_CHANNELS, N_TIMES = 5, 120
 SENSORS = Sensors(tuple(f"c{i}" for i in range(N_CHANNELS)), ("eeg",) * N_CHANNELS)
 
 
-def encoder_of(n_times: int = N_TIMES, **settings: float) -> NICE:
+def encoder_of(n_times: int = N_TIMES, **settings: float | str) -> NICE:
     torch.manual_seed(0)
     return NICE(SignalSpec(SENSORS, n_times, 250.0), **{"n_filters": 6, "dropout": 0.0, **settings}).double()
 
@@ -105,3 +105,53 @@ def test_windows_shorter_than_a_token_are_refused():
 def test_foreign_weights_are_refused():
     with pytest.raises(DataError, match="not NICE weights"):
         from_official({"layer.weight": torch.zeros(1)})
+
+
+@torch.no_grad()
+def test_attention_adds_to_the_windows_before_the_filters():
+    batch = batch_of()
+    plain = encoder_of().eval()
+    for kind in ("self", "graph"):
+        encoder = encoder_of(attention=kind).eval()
+        assert torch.equal(encoder.spatial.weight, plain.spatial.weight)
+        signal = batch.signal + encoder.attention(batch.signal)
+        expected = plain(SignalBatch.from_array(signal, SENSORS, 250.0)).pooled
+        torch.testing.assert_close(encoder(batch).pooled, expected, atol=1e-10, rtol=0)
+
+
+@torch.no_grad()
+def test_channel_attention_weighs_channels_by_coarse_likeness():
+    torch.manual_seed(0)
+    attention = ChannelAttention(N_CHANNELS).double().eval()
+    signal = batch_of(1).signal[0]
+    coarse = []
+    for layer in (attention.query, attention.key):
+        at_each_moment = layer(signal.T).T
+        coarse.append(torch.stack([at_each_moment[:, i : i + 30].mean(1) for i in range(0, 120, 30)], dim=1))
+    weights = (coarse[0] @ coarse[1].T / len(coarse[0][0]) ** 0.5).softmax(1)
+    torch.testing.assert_close(attention(signal[None])[0], attention.out((weights @ signal).T).T)
+
+
+@torch.no_grad()
+def test_graph_attention_is_that_of_the_paper_edge_by_edge():
+    torch.manual_seed(0)
+    attention = GraphAttention(N_TIMES).double()
+    signal = batch_of(1).signal[0]
+    projected = signal @ attention.project.weight.T
+    towards, away = attention.score.weight
+    scores = torch.zeros(N_CHANNELS, N_CHANNELS, dtype=torch.float64)
+    for i in range(N_CHANNELS):
+        for j in range(N_CHANNELS):
+            scores[i, j] = functional.leaky_relu(towards @ projected[i] + away @ projected[j], 0.2)
+    torch.testing.assert_close(attention(signal[None])[0], scores.softmax(1) @ projected)
+
+
+def test_windows_of_a_batch_do_not_see_each_other():
+    for attention in (ChannelAttention(N_CHANNELS).double().eval(), GraphAttention(N_TIMES).double()):
+        signal = batch_of().signal
+        torch.testing.assert_close(attention(signal)[2:3], attention(signal[2:3]))
+
+
+def test_an_unknown_attention_is_refused():
+    with pytest.raises(ConfigError, match="Unknown attention 'grahp'. Did you mean 'graph'"):
+        encoder_of(attention="grahp")

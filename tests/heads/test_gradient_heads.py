@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.encoders.base import BrainEmbedding
 from brain_decode.heads.classification import Classification
 from brain_decode.heads.regression import Regression
@@ -129,3 +129,39 @@ def test_brain_vectors_count_by_their_length_only_where_they_are_not_normalised(
 def test_the_projector_gives_vectors_of_unit_variance():
     output = Retrieval(4, TargetSpec("retrieval", dim=64)).eval()(BrainEmbedding(torch.randn(5, 4)))
     torch.testing.assert_close(output.var(1, unbiased=False), torch.ones(5), rtol=1e-3, atol=0)
+
+
+def test_stimulus_vectors_count_by_their_length_only_where_they_are_not_normalised():
+    brain, stimulus = torch.randn(5, 3), torch.randn(5, 3)
+    for normalise in (True, False):
+        head = Retrieval(4, FEATURES, normalise_stimulus=normalise)
+        same = torch.allclose(head.loss(brain, stimulus), head.loss(brain, 3 * stimulus))
+        assert same is normalise
+
+
+def test_the_scale_follows_from_the_learned_number_in_the_way_that_was_asked_for():
+    brain, stimulus, number = torch.eye(3), torch.eye(3), math.log(1 / 0.07)
+    for scale, expected in (("exp", 1 / 0.07), ("linear", number), ("softplus", math.log(1 + 1 / 0.07))):
+        similarities = Retrieval(4, FEATURES, scale=scale).similarities(brain, stimulus)
+        torch.testing.assert_close(similarities, expected * torch.eye(3))
+    with pytest.raises(ConfigError, match="Unknown scale 'expo'. Did you mean 'exp'"):
+        Retrieval(4, FEATURES, scale="expo")
+
+
+def test_the_loss_is_shared_between_regression_and_contrast():
+    brain, stimulus = torch.randn(5, 3), torch.randn(5, 3)
+    contrast = Retrieval(4, FEATURES).loss(brain, stimulus)
+    error = (brain - stimulus).square().mean()
+    for share, factor in ((0.0, 1.0), (0.9, 10.0), (1.0, 1.0)):
+        head = Retrieval(4, FEATURES, regression_share=share, loss_factor=factor)
+        torch.testing.assert_close(head.loss(brain, stimulus), factor * (share * error + (1 - share) * contrast))
+    with pytest.raises(ConfigError, match="share of the loss from 0 to 1, got 10"):
+        Retrieval(4, FEATURES, regression_share=10)
+
+
+def test_embeddings_in_the_space_of_the_features_need_no_projector():
+    head = Retrieval(3, FEATURES, projector="none")
+    assert torch.equal(head(BrainEmbedding(torch.eye(3))), torch.eye(3))
+    assert not list(head.parameters())
+    with pytest.raises(SpecMismatch, match="the embedding has 4 values, the features 3"):
+        Retrieval(4, FEATURES, projector="none")

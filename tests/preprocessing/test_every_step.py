@@ -37,6 +37,7 @@ SENSORS = Sensors(("Fz", "Cz", "Pz", "Oz"), ("eeg",) * 4, LOCATIONS)
 EXAMPLES: list[dict[str, Any]] = [
     {"step": "pick", "settings": {"names": ["Cz", "Fz"]}},
     {"step": "drop_channels", "settings": {"names": ["Cz"]}},
+    {"step": "keep_channels", "settings": {"names": ["Oz", "Cz"]}},
     {"step": "rereference", "settings": {"to": "average"}},
     {"step": "interpolate_bads", "settings": {"max_share": 0.5}},
     {"step": "interpolate_bads", "settings": {"max_share": 0.5, "detect": False}},

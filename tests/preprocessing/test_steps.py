@@ -10,7 +10,7 @@ import pytest
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.preprocessing.alignment import EuclideanAlignment
 from brain_decode.preprocessing.base import Continuous
-from brain_decode.preprocessing.channels import DropChannels, Pick, Rereference
+from brain_decode.preprocessing.channels import DropChannels, KeepChannels, Pick, Rereference
 from brain_decode.preprocessing.filters import BandPass, Notch, Resample
 from brain_decode.preprocessing.noise_normalisation import (
     NoiseNormalisation,
@@ -49,6 +49,17 @@ def test_the_bandpass_keeps_what_is_inside_and_removes_what_is_outside() -> None
     signal = Continuous(np.stack([np.sin(2 * np.pi * f * times) for f in (10, 60, 0.1)]), RATE_HZ, EEG)
     power = BandPass(2.0, 30.0).apply(signal).data[:, 1000:3000].std(axis=1)
     np.testing.assert_allclose(power, [np.sqrt(0.5), 0, 0], atol=0.02)
+
+
+def test_channels_of_windows_are_kept_in_the_order_given() -> None:
+    given = windows(np.arange(12).reshape(2, 3, 2))
+    kept = KeepChannels(["C", "A"]).apply(given)
+    np.testing.assert_array_equal(kept.data, given.data[:, [2, 0]])
+    assert kept.space.names == ("C", "A")
+    with pytest.raises(DataError, match=r"Channels \['Z'\] are not in the recording"):
+        KeepChannels(["Z"]).apply(given)
+    with pytest.raises(ConfigError, match="keep_channels needs a list of channel names; got 'A'"):
+        KeepChannels("A")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("method", ["zero_phase", "causal"])

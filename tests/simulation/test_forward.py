@@ -56,3 +56,12 @@ def test_participants_share_the_study_but_not_the_head() -> None:
     equal = build_stream(0, individuality=0.0), build_stream(1, individuality=0.0)
     np.testing.assert_array_equal(equal[0].tuning, equal[1].tuning)
     np.testing.assert_array_equal(equal[0].positions_m, equal[1].positions_m)
+
+
+def test_the_cap_of_things_eeg2_has_its_63_electrodes_in_their_order() -> None:
+    info = eeg_info(63, 250.0)
+    assert [info.ch_names[0], *info.ch_names[-3:]] == ["Fp1", "O1", "Oz", "O2"]
+    assert "Fz" not in info.ch_names
+    positions = np.array([channel["loc"][:3] for channel in info["chs"]])
+    assert np.isfinite(positions).all()
+    assert len(np.unique(positions.round(4), axis=0)) == 63

@@ -258,3 +258,12 @@ def test_a_head_learns_by_gradient_on_windows_that_need_no_encoder(train: Train,
 def test_windows_in_volts_are_refused_where_no_encoder_would_scale_them(train: Train, capsys) -> None:
     assert train("encoder=flatten", "head=classification", "baselines={}", "split.n_folds=2") == 1
     assert "Networks learn from windows of about unit scale" in capsys.readouterr().err
+
+
+def test_a_setting_of_another_encoder_is_refused_with_the_way_to_take_it_out(
+    train: Train, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train("encoder=nice", "+encoder.n_filtres=3") == 2
+    told = capsys.readouterr().err
+    assert "Unknown setting of encoder 'nice' 'n_filtres'. Did you mean 'n_filters'" in told
+    assert "take it out with ~encoder.n_filtres" in told and "Traceback" not in told

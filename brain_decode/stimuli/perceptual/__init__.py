@@ -1,0 +1,1 @@
+"""Frozen networks that tell how alike two pictures are, loaded from the weights their authors published."""
