@@ -44,6 +44,8 @@ class PrefixCaptioner(nn.Module):
     Li et al. 2024, where a vector becomes 257 tokens of a GIT captioner.
     """
 
+    language: Any  # of transformers
+
     def __init__(self, source: str, feature_dim: int, *, n_tokens: int = 10, max_words: int = 20) -> None:
         super().__init__()
         if n_tokens < 1 or max_words < 1:

@@ -52,6 +52,10 @@ class VAELatent(PictureGenerator):
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         self._model: Any = None
 
+    def features_of(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the latents of pictures; see `encode`."""
+        return self.encode(pixels)
+
     def encode(self, pictures: np.ndarray) -> np.ndarray:
         """Return latents (n, channels * side * side) of pictures (n, height, width, 3) in [0, 1].
 

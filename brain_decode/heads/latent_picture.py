@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
 from brain_decode.core.errors import SpecMismatch
 from brain_decode.encoders.base import BrainEmbedding
-from brain_decode.generation.base import PictureGenerator
-from brain_decode.generation.building import build_generator
 from brain_decode.heads.base import Head
 from brain_decode.signals.spec import TargetSpec
 
@@ -36,7 +32,6 @@ class LatentPicture(Head):
         target_spec: Values per latent: channels * side * side, the side a power of two.
         channels: Of the latent.
         widths: Channels after each doubling; None is 32 last, twice as many before, 1024 at most.
-        generator: `architecture` and settings of what decodes latents ("vae_latent"); None decodes none.
 
     Raises:
         SpecMismatch: Targets that are no square latent of so many channels, or another number of widths than doublings.
@@ -54,7 +49,6 @@ class LatentPicture(Head):
         target_spec: TargetSpec,
         channels: int = 4,
         widths: Sequence[int] | None = None,
-        generator: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(embedding_dim, target_spec)
         doublings = _doublings(target_spec.n_outputs, channels)
@@ -66,8 +60,6 @@ class LatentPicture(Head):
         sizes = [embedding_dim, *chosen]
         self.grow = nn.Sequential(*(_doubling(*pair) for pair in pairwise(sizes)))
         self.last = nn.ConvTranspose2d(sizes[-1], channels, kernel_size=1)
-        self.generator_settings = dict(generator) if generator else None
-        self._generator: PictureGenerator | None = None
 
     def forward(self, embedding: BrainEmbedding) -> torch.Tensor:
         """Return flattened latents (batch, channels * side * side)."""
@@ -81,24 +73,6 @@ class LatentPicture(Head):
     def answer(self, output: torch.Tensor) -> torch.Tensor:
         """Return the latents unchanged."""
         return output
-
-    def reconstruct(
-        self,
-        vectors: np.ndarray,
-        *,
-        seed: int | None = None,
-        starts: np.ndarray | None = None,
-        captions: Sequence[str] | None = None,
-    ) -> np.ndarray:
-        """Return the decoded pictures (n, height, width, 3) of latents (n, channels * side * side).
-
-        Raises:
-            ConfigError: No generator was configured, or it cannot use starts and captions.
-            SpecMismatch: It decodes latents of another size.
-        """
-        if self._generator is None:
-            self._generator = build_generator(self.generator_settings, self.target_spec.n_outputs)
-        return self._generator.generate(np.asarray(vectors), seed=seed or 0, starts=starts, captions=captions)
 
 
 def _doublings(n_values: int, channels: int) -> int:

@@ -1,19 +1,16 @@
-"""Picture features drawn by a diffusion prior, and the pictures that a generator makes of them."""
+"""Picture features drawn by a diffusion prior, which retrieval scores and generators make pictures of."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch.nn import functional
 
 from brain_decode.core.errors import ConfigError
 from brain_decode.encoders.base import BrainEmbedding
-from brain_decode.generation.base import PictureGenerator
-from brain_decode.generation.building import build_generator
 from brain_decode.generation.diffusion_prior import DiffusionPrior, Noise, draw_noise
 from brain_decode.heads.base import Head
 from brain_decode.heads.retrieval import Retrieval
@@ -44,7 +41,6 @@ class Reconstruction(Head):
         guidance: How much sampling exaggerates the condition.
         samples: Draws that are averaged into one answer.
         seed: Of the answers' noise, which is the same for every window, whatever windows are answered together.
-        generator: `architecture` and settings of the picture generator; None reconstructs no pictures.
 
     Raises:
         ConfigError: No sample, a negative weight, or settings the prior does not have.
@@ -71,7 +67,6 @@ class Reconstruction(Head):
         guidance: float = 5.0,
         samples: int = 1,
         seed: int = 0,
-        generator: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(embedding_dim, target_spec)
         if samples < 1 or min(retrieval_weight, mse_weight) < 0:
@@ -82,8 +77,6 @@ class Reconstruction(Head):
         self.weights = {"retrieval": retrieval_weight, "mse": mse_weight}
         self.n_steps, self.guidance, self.samples, self.seed = n_steps, guidance, samples, seed
         self.retrieval = Retrieval(embedding_dim, target_spec, dropout) if projector else None
-        self.generator_settings = dict(generator) if generator else None
-        self._generator: PictureGenerator | None = None
         condition_dim = target_spec.n_outputs if projector else embedding_dim
         try:
             self.prior = DiffusionPrior(target_spec.n_outputs, condition_dim, **dict(prior or {}))
@@ -91,8 +84,8 @@ class Reconstruction(Head):
             raise ConfigError(f"The diffusion prior cannot be built with these settings: {error}.") from error
 
     def learn_targets(self, target: torch.Tensor) -> None:
-        """Take scale and range of the training features (n, dim)."""
-        self.prior.learn_targets(target)
+        """Take scale and range of the training features, (n, dim) or (n, level, dim)."""
+        self.prior.learn_targets(self.target_vectors(target))
 
     def forward(self, embedding: BrainEmbedding) -> torch.Tensor:
         """Return the condition (batch, dim): projected vectors, or the embeddings at unit mean square."""
@@ -102,7 +95,9 @@ class Reconstruction(Head):
         return functional.normalize(vectors, dim=-1) * math.sqrt(self.embedding_dim)
 
     def loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-        """Return the weighted sum of the contrastive, the squared and the prior's error; `target` is (batch, dim)."""
+        """Return the weighted sum of the contrastive, the squared and the prior's error; `target` is (batch, dim) or,
+        of several levels, (batch, level, dim)."""
+        target = self.target_vectors(target)
         wanted = self.prior.scaled(target)
         total = self.prior.loss(target, output.detach())
         if self.retrieval is not None:
@@ -122,37 +117,3 @@ class Reconstruction(Head):
 
     def _drawn(self, condition: torch.Tensor, noise: Noise) -> torch.Tensor:
         return self.prior.denoise(condition, noise, guidance=self.guidance)
-
-    @property
-    def generator(self) -> PictureGenerator:
-        """The picture generator, built when it is first asked for.
-
-        Raises:
-            ConfigError: None was configured, or one that is not there.
-            SpecMismatch: It takes other features than the prior gives.
-        """
-        if self._generator is None:
-            self._generator = build_generator(self.generator_settings, self.prior.dim)
-        return self._generator
-
-    def reconstruct(
-        self,
-        vectors: np.ndarray,
-        *,
-        seed: int | None = None,
-        starts: np.ndarray | None = None,
-        captions: Sequence[str] | None = None,
-    ) -> np.ndarray:
-        """Return the pictures of feature vectors, as `answer` gives them.
-
-        Args:
-            vectors: (picture, dim).
-            seed: Of the generator's noise; the head's own where None.
-            starts: Pictures to start from, where the generator can.
-            captions: One text per picture, where the generator takes text.
-
-        Returns:
-            (picture, height, width, 3) float32 in [0, 1].
-        """
-        chosen = self.seed if seed is None else seed
-        return self.generator.generate(np.asarray(vectors), seed=chosen, starts=starts, captions=captions)

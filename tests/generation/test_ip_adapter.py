@@ -141,12 +141,23 @@ def test_weights_that_do_not_fit_their_configuration_are_refused_before_they_are
         generator.generate(FEATURES, seed=0)
 
 
-def test_the_reconstruction_head_makes_pictures_with_it(tiny_sdxl: tuple[Path, Path]):
-    from brain_decode.heads.reconstruction import Reconstruction
+def test_a_decoder_builds_it_from_its_settings(tiny_sdxl: tuple[Path, Path]):
+    from brain_decode.decoder.generators import build_generator
     from brain_decode.signals.spec import TargetSpec
 
     source, adapter = map(str, tiny_sdxl)
     settings = {"architecture": "ip_adapter", "source": source, "adapter": adapter, **SMALL}
-    head = Reconstruction(5, TargetSpec("retrieval", dim=12), n_steps=2, prior={"widths": [8, 4]}, generator=settings)
-    pictures = head.eval().reconstruct(head.answer(torch.randn(2, 12)).numpy())
-    assert pictures.shape == (2, 32, 32, 3)
+    built = build_generator(settings, TargetSpec("retrieval", dim=12))
+    assert isinstance(built, IPAdapter)
+    assert built.generate(FEATURES[:1], seed=0).shape == (1, 32, 32, 3)
+
+
+def test_the_options_in_the_catalogue_are_those_of_the_class():
+    import inspect
+
+    import yaml
+
+    settings = yaml.safe_load((Path(__file__).parents[2] / "conf" / "generator" / "ip_adapter.yaml").read_text())
+    assert settings.pop("architecture") == IPAdapter.architecture
+    defaults = {name: part.default for name, part in inspect.signature(IPAdapter.__init__).parameters.items()}
+    assert {name: defaults[name] for name in settings} == settings

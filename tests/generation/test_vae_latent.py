@@ -33,6 +33,7 @@ def test_a_latent_is_the_mean_of_the_posterior_without_scaling(latents: VAELaten
     inputs = torch.from_numpy(2 * pictures - 1).permute(0, 3, 1, 2)
     mean = latents.model.encode(inputs).latent_dist.mean
     np.testing.assert_allclose(latents.encode(pictures), mean.flatten(1).numpy(), atol=1e-5)
+    np.testing.assert_array_equal(latents.features_of(pictures), latents.encode(pictures))
     assert latents.encode(pictures[:0]).shape == (0, 1024)
 
 

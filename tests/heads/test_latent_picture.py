@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
-from brain_decode.core.errors import ConfigError, SpecMismatch
+from brain_decode.core.errors import SpecMismatch
 from brain_decode.encoders.base import BrainEmbedding
 from brain_decode.encoders.channel_linear import ChannelLinear
 from brain_decode.heads.latent_picture import LatentPicture
@@ -74,25 +72,3 @@ def test_targets_that_are_no_square_latent_are_refused(n_values: int):
 def test_another_number_of_widths_than_doublings_is_refused():
     with pytest.raises(SpecMismatch, match=r"Latents of side 8 take 3 widths, one per doubling; got 2"):
         LatentPicture(6, TargetSpec("retrieval", dim=256), widths=[8, 8])
-
-
-def test_without_a_decoder_of_latents_no_picture_is_made():
-    with pytest.raises(ConfigError, match=r"it was built without a generator"):
-        LatentPicture(6, TargetSpec("retrieval", dim=4)).reconstruct(np.zeros((1, 4)))
-
-
-def test_latents_are_decoded_by_the_configured_autoencoder(tmp_path: Path):
-    from diffusers import AutoencoderKL
-
-    torch.manual_seed(0)
-    AutoencoderKL(block_out_channels=(32, 32), latent_channels=4, **_BLOCKS).save_pretrained(tmp_path / "vae")
-    settings = {"architecture": "vae_latent", "source": str(tmp_path), "size": 16, "device": "cpu"}
-    head = LatentPicture(6, TargetSpec("retrieval", dim=4 * 8 * 8), generator=settings).eval()
-    pictures = head.reconstruct(head(BrainEmbedding(torch.randn(2, 6))).detach().numpy())
-    assert pictures.shape == (2, 16, 16, 3)
-
-
-_BLOCKS = {
-    "down_block_types": ("DownEncoderBlock2D", "DownEncoderBlock2D"),
-    "up_block_types": ("UpDecoderBlock2D", "UpDecoderBlock2D"),
-}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional
 
-from brain_decode.core.errors import ConfigError, SpecMismatch
+from brain_decode.core.errors import ConfigError
 from brain_decode.core.seeding import seed_everything
 from brain_decode.encoders.base import BrainEmbedding
-from brain_decode.generation import building
 from brain_decode.heads.reconstruction import Reconstruction
 from brain_decode.signals.spec import TargetSpec
 
@@ -21,24 +19,6 @@ PRIOR = {"widths": [16, 8], "time_dim": 8}
 def head(embedding_dim: int = 5, **settings: object) -> Reconstruction:
     torch.manual_seed(0)
     return Reconstruction(embedding_dim, SPEC, prior=PRIOR, n_steps=4, **settings).eval()
-
-
-class Painter:
-    """A generator that paints one grey per vector."""
-
-    feature_dim, height, width = 6, 4, 4
-
-    def __init__(self, grey: float = 0.5) -> None:
-        self.grey, self.asked = grey, {}
-
-    def generate(self, features: np.ndarray, **asked: object) -> np.ndarray:
-        self.asked = asked
-        return np.full((len(features), 4, 4, 3), self.grey, np.float32)
-
-
-@pytest.fixture
-def painter(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building, "resolve_architecture", lambda *_: Painter)
 
 
 def test_the_loss_is_the_sum_of_contrastive_squared_and_noise_error():
@@ -93,32 +73,17 @@ def test_answers_lie_in_the_unit_of_the_features():
     assert float((model.answer(torch.randn(4, 6)) - 1000).abs().max()) < 10
 
 
-def test_pictures_come_from_the_configured_generator(painter: None):
-    model = head(generator={"architecture": "painter", "grey": 0.25}, seed=9)
-    pictures = model.reconstruct(np.zeros((2, 6)))
-    assert pictures.shape == (2, 4, 4, 3)
-    assert pictures.max() == 0.25
-    assert model.generator.asked == {"seed": 9, "starts": None, "captions": None}
-    model.reconstruct(np.zeros((2, 6)), seed=3, captions=["a", "b"])
-    assert model.generator.asked == {"seed": 3, "starts": None, "captions": ["a", "b"]}
-
-
-def test_a_head_without_generator_says_how_to_get_one():
-    with pytest.raises(ConfigError, match=r"it was built without a generator. Give head.generator={architecture: …}"):
-        head().reconstruct(np.zeros((2, 6)))
-
-
-def test_an_unknown_generator_is_refused_with_the_closest_one():
-    with pytest.raises(ConfigError, match=r"Unknown generator 'ip_adaptor'. Did you mean 'ip_adapter'"):
-        _ = head(generator={"architecture": "ip_adaptor"}).generator
-
-
-def test_a_generator_of_other_features_or_settings_is_refused(painter: None, monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(ConfigError, match=r"Generator 'painter' cannot be built: .*'gray'"):
-        _ = head(generator={"architecture": "painter", "gray": 1}).generator
-    monkeypatch.setattr(Painter, "feature_dim", 7)
-    with pytest.raises(SpecMismatch, match=r"'painter' takes vectors of 7 values, the decoder gives 6"):
-        _ = head(generator={"architecture": "painter"}).generator
+def test_of_several_levels_the_mean_direction_is_learnt():
+    model, levels = head(), torch.randn(8, 3, 6)
+    model.learn_targets(levels)
+    mean = functional.normalize(levels, dim=-1).mean(1)
+    torch.testing.assert_close(model.prior.target_mean, mean.mean(0))
+    output = torch.randn(8, 6)
+    losses = []
+    for target in (levels, mean):
+        seed_everything(2)
+        losses.append(model.loss(output, target))
+    torch.testing.assert_close(*losses)
 
 
 def test_settings_that_cannot_be_are_refused():

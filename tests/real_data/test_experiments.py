@@ -114,3 +114,12 @@ def test_epochs_filtered_and_cut_by_the_user_are_answered(n170: Path, real_data_
     decoder = BrainDecoder.from_pretrained(n170 / "run" / "checkpoint")
     assert decoder.embed(epochs).shape == (len(epochs), decoder.encoder.embedding_dim)
     assert set(decoder.predict(epochs)) == {"face", "house"}
+
+
+@pytest.mark.slow
+def test_embeddings_go_through_a_cross_fitted_prior_beside_themselves(real_data_folder: Path, tmp_path: Path) -> None:
+    small = ["head.prior={widths: [64, 32], time_dim: 32}", "head.n_steps=5", "trainer.max_epochs=2"]
+    run = run_experiment("things_eeg2_clip_prior", real_data_folder, tmp_path, *small)
+    assert run["metrics"]["top1"]["n"] == 100
+    assert run["baselines"]["cosine"]["top1"]["value"] == pytest.approx(0.34)
+    assert run["metrics"]["top1"]["value"] < 0.34  # 80 pairs teach no prior
