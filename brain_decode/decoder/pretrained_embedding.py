@@ -66,6 +66,11 @@ def embed_by_pretrained(
 
 def _preprocessing_of(part: PretrainedPart, source: str | Path) -> Preprocessing:
     saved: Any = part.provenance.get("preprocessing")
+    if not saved and part.provenance.get("preprocessing_name"):
+        raise ConfigError(
+            f"'{part.architecture}' needs preprocessing={part.provenance['preprocessing_name']}, which is fitted on "
+            f"training recordings. Train on some: encoder=pretrained encoder.source={source}."
+        )
     if not saved:
         raise ConfigError(f"'{source}' does not say how recordings are preprocessed. Convert or pretrain it again.")
     return Preprocessing.from_json(saved)

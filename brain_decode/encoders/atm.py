@@ -14,7 +14,7 @@ from torch.nn import functional
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch, unknown_option
 from brain_decode.encoders.base import BrainEmbedding, Encoder
 from brain_decode.nn.projector import Projector, projector_from_official
-from brain_decode.nn.temporal_spatial_stem import TemporalSpatialStem, stem_from_official
+from brain_decode.nn.temporal_spatial_stem import POOL_SAMPLES, POOL_STEP, TemporalSpatialStem, stem_from_official
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.spec import SignalSpec
 
@@ -70,8 +70,8 @@ class ATM(Encoder):
         dropout: float = 0.25,
         n_filters: int = 40,
         temporal_samples: int = 25,
-        pool_samples: int = 51,
-        pool_step: int = 5,
+        pool_samples: int = POOL_SAMPLES,
+        pool_step: int = POOL_STEP,
         filter_dropout: float = 0.5,
         subjects: Sequence[str] | None = None,
         joint_train: bool = False,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import nn
@@ -10,12 +11,18 @@ from torch.nn import functional
 
 from brain_decode.core.errors import DataError, unknown_option
 from brain_decode.encoders.base import BrainEmbedding, Encoder
-from brain_decode.nn.projector import projector_from_official
-from brain_decode.nn.temporal_spatial_stem import StemLayers, initialise_stem, stem_from_official
+from brain_decode.nn.projector import Projector, projector_from_official
+from brain_decode.nn.temporal_spatial_stem import (
+    POOL_SAMPLES,
+    POOL_STEP,
+    StemLayers,
+    initialise_stem,
+    stem_from_official,
+)
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.spec import SignalSpec
 
-__all__ = ["NICE", "ChannelAttention", "GraphAttention", "from_official"]
+__all__ = ["NICE", "ChannelAttention", "GraphAttention", "from_official", "settings_from_official"]
 
 _ATTENTIONS = ("none", "self", "graph")
 
@@ -32,6 +39,7 @@ class NICE(StemLayers, Encoder):
         dropout: Share of values dropped after the spatial filters.
         attention: What channels learn of each other before the filters: "none", "self" (NICE-SA) or "graph" (NICE-GA).
         attention_dropout: Share of values dropped behind the attention.
+        projected_dim: Values per vector behind the authors' projector; None ends before it and leaves it to the head.
 
     Raises:
         ConfigError: An unknown attention.
@@ -49,11 +57,12 @@ class NICE(StemLayers, Encoder):
         signal_spec: SignalSpec,
         n_filters: int = 40,
         temporal_samples: int = 25,
-        pool_samples: int = 51,
-        pool_step: int = 5,
+        pool_samples: int = POOL_SAMPLES,
+        pool_step: int = POOL_STEP,
         dropout: float = 0.5,
         attention: str = "none",
         attention_dropout: float = 0.3,
+        projected_dim: int | None = None,
     ) -> None:
         Encoder.__init__(self, signal_spec)
         if attention not in _ATTENTIONS:
@@ -68,7 +77,9 @@ class NICE(StemLayers, Encoder):
             pool_step=pool_step,
             dropout=dropout,
         )
-        self.embedding_dim = self.n_tokens * n_filters
+        n_values = self.n_tokens * n_filters
+        self.projector = None if projected_dim is None else Projector(n_values, projected_dim)
+        self.embedding_dim = n_values if projected_dim is None else projected_dim
         self.apply(initialise_stem)
         # Created afterwards, with the first weights of its own.
         self.attention: nn.Module | None = None
@@ -79,20 +90,22 @@ class NICE(StemLayers, Encoder):
         self.attention_dropout = nn.Dropout(attention_dropout)
 
     def forward(self, batch: SignalBatch) -> BrainEmbedding:
-        """Return the flattened tokens, time before filters, and the tokens (batch, token, filter)."""
+        """Return the flattened tokens, time before filters, or their projection, and (batch, token, filter) tokens."""
         self.require_spec(batch)
         signal = batch.signal
         if self.attention is not None:
             signal = signal.to(self.temporal.weight.dtype)
             signal = signal + self.attention_dropout(self.attention(signal))
         tokens = self.stem_tokens(signal)
-        return BrainEmbedding(tokens.flatten(1), tokens)
+        flat = tokens.flatten(1)
+        return BrainEmbedding(flat if self.projector is None else self.projector(flat), tokens)
 
     def layers(self) -> list[list[nn.Parameter]]:
         """Return the parameters that an embedding depends on, from input to output."""
         first = [] if self.attention is None else [list(self.attention.parameters())]
         stem = [self.temporal, self.temporal_norm, self.spatial, self.spatial_norm, self.projection]
-        return [*first, [weight for layer in stem for weight in layer.parameters()]]
+        last = [] if self.projector is None else [list(self.projector.parameters())]
+        return [*first, [weight for layer in stem for weight in layer.parameters()], *last]
 
 
 class ChannelAttention(nn.Module):
@@ -161,6 +174,28 @@ class GraphAttention(nn.Module):
         return scores.softmax(-1) @ projected + self.bias
 
 
+def settings_from_official(state_dict: Mapping[str, torch.Tensor]) -> dict[str, Any]:
+    """Return the arguments of `NICE` that fit the authors' weights; keys as in `from_official`.
+
+    Raises:
+        DataError: An encoder weight is missing.
+    """
+    try:
+        temporal, spatial = (state_dict[f"Enc_eeg.0.tsconv.{layer}.weight"] for layer in (0, 4))
+    except KeyError as error:
+        raise _foreign(error) from error
+    projected = state_dict.get("Proj_eeg.0.bias")
+    return {
+        "n_filters": len(spatial),
+        "temporal_samples": temporal.shape[-1],
+        "projected_dim": None if projected is None else len(projected),
+    }
+
+
+def _foreign(error: KeyError) -> DataError:
+    return DataError(f"These are not NICE weights: {error} is missing. Prefix the encoder's keys with Enc_eeg.")
+
+
 def from_official(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Map the authors' weights to state dicts of `NICE` and of the projector of the retrieval head.
 
@@ -176,7 +211,5 @@ def from_official(state_dict: Mapping[str, torch.Tensor]) -> tuple[dict[str, tor
     try:
         encoder = stem_from_official(state_dict, "Enc_eeg.0.")
     except KeyError as error:
-        raise DataError(
-            f"These are not NICE weights: {error} is missing. Prefix the encoder's keys with Enc_eeg."
-        ) from error
+        raise _foreign(error) from error
     return encoder, projector_from_official(state_dict, "Proj_eeg.")

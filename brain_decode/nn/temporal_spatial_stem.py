@@ -11,7 +11,9 @@ from torch.nn import functional
 from brain_decode.core.errors import SpecMismatch
 from brain_decode.nn.folded_norm import FoldedBatchNorm
 
-__all__ = ["StemLayers", "TemporalSpatialStem", "initialise_stem", "stem_from_official"]
+__all__ = ["POOL_SAMPLES", "POOL_STEP", "StemLayers", "TemporalSpatialStem", "initialise_stem", "stem_from_official"]
+
+POOL_SAMPLES, POOL_STEP = 51, 5  # Song et al. 2024
 
 
 class StemLayers:
@@ -38,8 +40,8 @@ class StemLayers:
         model: str,
         n_filters: int = 40,
         temporal_samples: int = 25,
-        pool_samples: int = 51,
-        pool_step: int = 5,
+        pool_samples: int = POOL_SAMPLES,
+        pool_step: int = POOL_STEP,
         dropout: float = 0.5,
     ) -> None:
         """Add the layers to this module; arguments as of `TemporalSpatialStem`."""
@@ -121,8 +123,8 @@ class TemporalSpatialStem(StemLayers, nn.Module):
         model: str,
         n_filters: int = 40,
         temporal_samples: int = 25,
-        pool_samples: int = 51,
-        pool_step: int = 5,
+        pool_samples: int = POOL_SAMPLES,
+        pool_step: int = POOL_STEP,
         dropout: float = 0.5,
     ) -> None:
         super().__init__()

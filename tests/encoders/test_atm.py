@@ -125,48 +125,10 @@ def test_options_are_checked():
         ATM(SignalSpec(SENSORS, 60, 250.0))
 
 
-def official(n_subjects: int = 2, *, joint: bool = False) -> dict[str, torch.Tensor]:
-    """Weights under the authors' names, of a small model with its projector."""
-    dim, width, heads = N_TIMES, N_TIMES // 4 * 4, 6
-    layer, place = "encoder.encoder.attn_layers.0", "encoder.enc_embedding"
-    shapes = {
-        f"{place}.mask_token": (1, dim),
-        f"{place}.subject_embedding.subject_embedding.weight": (n_subjects, dim),
-        f"{place}.subject_embedding.shared_embedding": (1, dim),
-        f"{layer}.attention.out_projection.weight": (dim, width),
-        f"{layer}.attention.out_projection.bias": (dim,),
-        f"{layer}.conv1.weight": (16, dim, 1),
-        f"{layer}.conv1.bias": (16,),
-        f"{layer}.conv2.weight": (dim, 16, 1),
-        f"{layer}.conv2.bias": (dim,),
-        "enc_eeg.0.tsconv.0.weight": (heads, 1, 1, 25),
-        "enc_eeg.0.tsconv.0.bias": (heads,),
-        "enc_eeg.0.tsconv.4.weight": (heads, heads, N_CHANNELS, 1),
-        "enc_eeg.0.tsconv.4.bias": (heads,),
-        "enc_eeg.0.projection.0.weight": (heads, heads, 1, 1),
-        "enc_eeg.0.projection.0.bias": (heads,),
-        "proj_eeg.0.weight": (7, 4 * heads),
-        "proj_eeg.1.fn.1.weight": (7, 7),
-        **{f"proj_eeg.{name}": (7,) for name in ("0.bias", "1.fn.1.bias", "2.weight", "2.bias")},
-        "logit_scale": (),
-    }
-    for name in ("query", "key", "value"):
-        shapes |= {f"{layer}.attention.{name}_projection.weight": (width, dim)}
-        shapes |= {f"{layer}.attention.{name}_projection.bias": (width,)}
-    for norm in (f"{layer}.norm1", f"{layer}.norm2", "encoder.encoder.norm"):
-        shapes |= {f"{norm}.weight": (dim,), f"{norm}.bias": (dim,)}
-    for norm in ("enc_eeg.0.tsconv.2", "enc_eeg.0.tsconv.5"):
-        shapes |= {f"{norm}.{part}": (heads,) for part in ("weight", "bias", "running_mean", "running_var")}
-    for row in [f".{row}" for row in range(n_subjects)] if joint else [""]:
-        shapes |= {f"{place}.value_embedding{row}.weight": (dim, dim), f"{place}.value_embedding{row}.bias": (dim,)}
-    generator = torch.Generator().manual_seed(3)
-    return {name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}
-
-
 @torch.no_grad()
 @pytest.mark.parametrize("joint", [True, False])
-def test_the_authors_weights_say_how_large_their_model_is(joint: bool):
-    weights = official(joint=joint)
+def test_the_authors_weights_say_how_large_their_model_is(atm_weights, joint: bool):
+    weights = atm_weights(N_CHANNELS, N_TIMES, joint=joint)
     settings = settings_from_official(weights, compat="2026")
     assert settings["subjects"] == ["01", "02"] and settings["projected_dim"] == 7
     assert settings_from_official(weights)["subjects"] == ["00", "01"]
