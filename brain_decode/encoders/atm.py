@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch, unknown_option
 from brain_decode.encoders.base import BrainEmbedding, Encoder
+from brain_decode.nn.dropout import Dropout
 from brain_decode.nn.projector import Projector, projector_from_official
 from brain_decode.nn.temporal_spatial_stem import POOL_SAMPLES, POOL_STEP, TemporalSpatialStem, stem_from_official
 from brain_decode.signals.batch import SignalBatch
@@ -88,7 +89,7 @@ class ATM(Encoder):
         self.hidden_share = 0.0 if compat else hidden_share
         self.embed_time: nn.Module = _PersonalLinear(self.n_subjects, dim) if joint_train else nn.Linear(dim, dim)
         self.subject_tokens = nn.Parameter(torch.randn(self.n_subjects + 1, dim))  # the last one is shared
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(_Block(dim, n_heads, feed_forward, dropout) for _ in range(n_layers))
         self.normalise = nn.LayerNorm(dim)
         self.stem = TemporalSpatialStem(
@@ -187,13 +188,13 @@ class _Block(nn.Module):
 
     def __init__(self, dim: int, n_heads: int, feed_forward: int, dropout: float) -> None:
         super().__init__()
-        self.n_heads, self.attention_dropout = n_heads, dropout
+        self.n_heads = n_heads
         width = dim // n_heads * n_heads
         self.query_key_value = nn.Linear(dim, 3 * width)
         self.out = nn.Linear(width, dim)
         self.widen, self.narrow = nn.Linear(dim, feed_forward), nn.Linear(feed_forward, dim)
         self.after_attention, self.after_feed_forward = nn.LayerNorm(dim), nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Map (batch, token, dim) to the same shape."""
@@ -203,9 +204,17 @@ class _Block(nn.Module):
 
     def _attention(self, tokens: torch.Tensor) -> torch.Tensor:
         parts = self.query_key_value(tokens).unflatten(2, (3, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
-        dropped = self.attention_dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(parts[0], parts[1], parts[2], dropout_p=dropped)
+        mixed = self._mixed(parts[0], parts[1], parts[2])
         return self.out(mixed.transpose(1, 2).flatten(2))
+
+    def _mixed(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        """Return values weighted by attention, (batch, head, token, width)."""
+        if self.training and query.device.type == "cpu":
+            # With dropout the fused kernel of processors is not available, and its mask is slow to draw.
+            weights = (query @ key.mT * query.shape[-1] ** -0.5).softmax(-1)
+            return self.dropout(weights) @ value
+        dropped = self.dropout.p if self.training else 0.0
+        return functional.scaled_dot_product_attention(query, key, value, dropout_p=dropped)
 
 
 def _require_options(

@@ -144,3 +144,9 @@ def test_foreign_weights_are_refused():
     for call in (from_official, settings_from_official):
         with pytest.raises(DataError, match="not ATM-S weights: .* is missing"):
             call({"layer.weight": torch.zeros(1)})
+
+
+def test_attention_in_training_is_that_of_evaluation_where_nothing_is_dropped():
+    model, batch = atm(dropout=0.0, filter_dropout=0.0, hidden_share=0.0), batch_of(0, 1, 2)
+    expected = model.channel_tokens(batch)
+    torch.testing.assert_close(model.train().channel_tokens(batch), expected, atol=1e-5, rtol=1e-5)
