@@ -10,26 +10,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 
 from brain_decode.core.errors import ConfigError, DataError, unknown_option
 from brain_decode.core.files import read_json_object, sha256_of
 from brain_decode.core.resources import catalogue_root
-from brain_decode.decoder.conversion_by_shape import BY_SHAPE, encoder_by_shape
 from brain_decode.decoder.part_card import part_card
-from brain_decode.encoders import atm, brainomni, nice
+from brain_decode.encoders import atm, brainflora, brainomni, nice
 from brain_decode.encoders.base import Encoder
 from brain_decode.nn.temporal_spatial_stem import POOL_SAMPLES, POOL_STEP
 from brain_decode.nn.weights_folder import PretrainedPart, load_weights, write_part
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.spec import SignalSpec
+from brain_decode.signals.voxels import Voxels
 from brain_decode.tokenizers import braintokenizer
 from brain_decode.tokenizers.base import Tokenizer
 
 __all__ = ["MODELS", "convert", "read_state_dict", "rotary_kind"]
 
-MODELS = ("atm", "brainomni", "braintokenizer", "nice", *BY_SHAPE)
+MODELS = ("atm", "brainflora", "brainomni", "braintokenizer", "nice")
 _CONFIG_NAME = "model_cfg.json"
 _WEIGHTS_NAMES = {"brainomni": "BrainOmni.pt", "braintokenizer": "BrainTokenizer.pt"}
 _SOURCE = "OpenTSLab/BrainOmni"
@@ -41,6 +42,7 @@ _RELEASED = {
 }
 # NICE's steps hold a noise normalisation that is fitted on training windows, so that only their name can be kept.
 _FITTED_STEPS = {"preprocessing_name": "nice"}
+_WITHOUT_QUIRKS = ("brainflora", "nice")
 _NOT_WEIGHTS = (RuntimeError, EOFError, OSError, ValueError, KeyError, AttributeError, IndexError, zipfile.BadZipFile)
 
 
@@ -65,10 +67,9 @@ def convert(model: str, source: str | Path, out: str | Path, *, compat: str | in
     """Write the authors' weights as a pretrained part and return it.
 
     Args:
-        model: "brainomni", "braintokenizer", "nice", "atm", or "brainflora" (an encoder of one modality).
+        model: "brainomni", "braintokenizer", "nice", "atm" or "brainflora" (one modality).
         source: Their file. BrainOmni's `.pt` has `model_cfg.json` beside it, and may be given by its folder. NICE's is
-            that of the encoder (`…Enc_eeg….pth`), with the projector's (`…Proj_eeg….pth`) beside it. The shapes in
-            brainflora's tell its sizes.
+            that of the encoder (`…Enc_eeg….pth`), with the projector's (`…Proj_eeg….pth`) beside it.
         out: Folder to write.
         compat: "official" for the quirks of BrainOmni's authors, "2024" or "2026" for those of ATM's, which the
             published scores were reached with; None corrects them.
@@ -78,14 +79,12 @@ def convert(model: str, source: str | Path, out: str | Path, *, compat: str | in
         DataError: A file that is damaged or holds no weights, or weights with missing or extra keys.
         StorageError: `out` cannot be written, or holds something else.
     """
-    if model not in MODELS:
+    if model not in _READERS:
         raise unknown_option("model", model, MODELS)
     compat = None if compat is None else str(compat)
-    if model in BY_SHAPE:
-        return _convert_by_shape(model, Path(source), Path(out), compat)
     path = _weights_file(model, Path(source))
     theirs = _READERS[model](path, compat)
-    settings = theirs.settings if model == "nice" else theirs.settings | {"compat": compat}
+    settings = theirs.settings if model in _WITHOUT_QUIRKS else theirs.settings | {"compat": compat}
     built = _built(model, settings, theirs.spec)
     load_weights(built, theirs.tensors, what=f"{model} as it was read from '{path.name}'")
     part = PretrainedPart(
@@ -96,26 +95,6 @@ def convert(model: str, source: str | Path, out: str | Path, *, compat: str | in
         _provenance(model, path, sha256_of(path)) | theirs.told,
     )
     write_part(part, Path(out), card=part_card(part))
-    return part
-
-
-def _convert_by_shape(model: str, path: Path, out: Path, compat: str | None) -> PretrainedPart:
-    """Write an encoder whose sizes follow from the shapes of its weights."""
-    if compat is not None:
-        raise ConfigError(
-            f"The weights of {model} are the same with and without compat; leave it null, got {compat!r}."
-        )
-    if not path.is_file():
-        raise ConfigError(f"No weights at '{path}'. Give source= the authors' .pth file of one encoder.")
-    built = encoder_by_shape(model, read_state_dict(path))
-    told = {
-        "name": f"{model} from {path.name}",
-        "source": "a file whose content is not a known release",
-        "sha256": sha256_of(path),
-        "licence": "not stated; that of the file's authors",
-    }
-    part = PretrainedPart("encoder", built.architecture, built.config, built.state_dict(), told)
-    write_part(part, out, card=part_card(part))
     return part
 
 
@@ -208,8 +187,23 @@ def _read_atm(path: Path, compat: str | None) -> _Theirs:
     return _Theirs(settings, tensors, dict(_FITTED_STEPS), _any_spec(n_channels, tensors["subject_tokens"].shape[1]))
 
 
+def _read_brainflora(path: Path, compat: str | None) -> _Theirs:
+    """Read the encoder of one modality, of sensors or of voxels."""
+    if compat is not None:
+        raise ConfigError(
+            f"BrainFLORA has no quirks to restore, so that convert model=brainflora takes no compat; got {compat!r}."
+        )
+    state = _plain_names(read_state_dict(path))
+    settings, (n_channels, n_times) = brainflora.settings_from_official(state), brainflora.sizes_from_official(state)
+    spec = _any_spec(n_channels, n_times)
+    if brainflora.is_of_voxels(state):
+        spec = SignalSpec(Voxels(np.ones((n_channels, 1, 1), dtype=bool), np.eye(4)), n_times, spec.rate_hz)
+    return _Theirs(settings, brainflora.from_official(state), dict(_FITTED_STEPS), spec)
+
+
 _READERS: dict[str, Callable[[Path, str | None], _Theirs]] = {
     "atm": _read_atm,
+    "brainflora": _read_brainflora,
     "brainomni": _read_omni,
     "braintokenizer": _read_tokenizer,
     "nice": _read_nice,
@@ -241,6 +235,7 @@ def _built(model: str, settings: Mapping[str, Any], spec: SignalSpec | None) -> 
 
 _CLASSES: dict[str, Callable[..., Encoder | Tokenizer]] = {
     "atm": atm.ATM,
+    "brainflora": brainflora.BrainFLORA,
     "brainomni": brainomni.BrainOmni,
     "braintokenizer": braintokenizer.BrainTokenizer,
     "nice": nice.NICE,

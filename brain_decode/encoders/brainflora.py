@@ -18,7 +18,7 @@ from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.signals.voxels import Voxels
 
-__all__ = ["BrainFLORA", "from_official", "settings_from_official", "sizes_from_official"]
+__all__ = ["BrainFLORA", "from_official", "is_of_voxels", "settings_from_official", "sizes_from_official"]
 
 N_HEADS = 4  # of the authors' weights, whose shapes do not tell
 
@@ -157,6 +157,11 @@ def from_official(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Ten
     return {name: value.float() if value.is_floating_point() else value for name, value in own.items()}
 
 
+def is_of_voxels(state_dict: Mapping[str, torch.Tensor]) -> bool:
+    """Return whether the authors' weights are those of the encoder for voxels."""
+    return "proj_fmri.weight" in state_dict
+
+
 def sizes_from_official(state_dict: Mapping[str, torch.Tensor]) -> tuple[int, int]:
     """Return how many channels (or voxels) and samples the authors' weights are for; the fewest samples that fit.
 
@@ -164,7 +169,7 @@ def sizes_from_official(state_dict: Mapping[str, torch.Tensor]) -> tuple[int, in
         DataError: A weight is missing, or its shapes do not belong together.
     """
     settings = settings_from_official(state_dict)
-    if "proj_fmri.weight" in state_dict:
+    if is_of_voxels(state_dict):
         return int(state_dict["proj_fmri.weight"].shape[1]), 1
     n_tokens = state_dict["enc_eeg.0.tsconv.4.weight"].shape[2]
     return int(state_dict[_PATCHES.format(0)].shape[2]), _samples_of(n_tokens, settings["patch_samples"])
@@ -194,7 +199,7 @@ def settings_from_official(state_dict: Mapping[str, torch.Tensor]) -> dict[str, 
         ) from error
     if "proj_eeg.0.bias" in state_dict:
         settings["projected_dim"] = len(state_dict["proj_eeg.0.bias"])
-    if "proj_fmri.weight" in state_dict:
+    if is_of_voxels(state_dict):
         samples = _samples_of(n_tokens, lengths)
         settings |= {"voxel_channels": int(patches[0].shape[2]), "voxel_samples": samples}
     return settings

@@ -14,6 +14,7 @@ from brain_decode.nn.folded_norm import FoldedBatchNorm
 __all__ = ["POOL_SAMPLES", "POOL_STEP", "StemLayers", "TemporalSpatialStem", "initialise_stem", "stem_from_official"]
 
 POOL_SAMPLES, POOL_STEP = 51, 5  # Song et al. 2024
+_TOKENS_AT_ONCE = 16  # of one product of moments: work grows with the length of rows, not with its square
 
 
 class StemLayers:
@@ -66,34 +67,57 @@ class StemLayers:
 
     def stem_maps(self, rows: torch.Tensor) -> torch.Tensor:
         """Return what comes before dropout and projection, (batch, token, filter)."""
-        frames = self._frames(rows.to(self.temporal.weight.dtype))
-        weight, bias = self._normalised_filters(frames)
+        means = functional.avg_pool1d(rows.to(self.temporal.weight.dtype), self.pool_samples, stride=1)
+        weight, bias = self._normalised_filters(means)
+        frames = self._frames(means).flatten(0, 2)
         # In rows, because overwriting a view costs a copy of the whole map in the backward pass.
-        maps = functional.elu(functional.linear(frames.flatten(0, 2), weight, bias), inplace=True)
+        maps = functional.elu(functional.linear(frames, weight, bias), inplace=True)
         spatial = self.spatial_norm(self.spatial(maps.view(-1, self.spatial.in_features)))
         return functional.elu(spatial).unflatten(0, (-1, self.n_tokens))
 
-    def _frames(self, rows: torch.Tensor) -> torch.Tensor:
+    def _frames(self, means: torch.Tensor) -> torch.Tensor:
         """Return (batch, token, row, sample) running means under each step of the temporal filters."""
-        means = functional.avg_pool1d(rows, self.pool_samples, stride=1)
-        frames = means.unfold(-1, self.temporal_samples, self.pool_step)
-        return frames.permute(0, 2, 1, 3).contiguous()
+        return means.unfold(-1, self.temporal_samples, self.pool_step).permute(0, 2, 1, 3).contiguous()
 
-    def _normalised_filters(self, frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _normalised_filters(self, means: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return temporal filters and biases with the first batch normalisation multiplied in."""
         weight, bias = self.temporal.weight, self.temporal.bias
         if not self.temporal_norm.training:
             scale, shift = self.temporal_norm.running_scale_and_shift()
             return scale[:, None] * weight, scale * bias + shift
-        with torch.autocast(frames.device.type, enabled=False):
-            rows = frames.flatten(0, 2)
-            mean = rows.mean(0)
-            centred = rows - mean
-            covariance = centred.T @ centred / len(rows)
+        with torch.autocast(means.device.type, enabled=False):
+            mean, covariance = self._frame_moments(means)
             output_mean = weight.to(mean.dtype) @ mean + bias
             output_variance = ((weight.to(mean.dtype) @ covariance) * weight).sum(1)
-            scale, shift = self.temporal_norm.scale_and_shift(output_mean, output_variance, len(rows))
+            count = means.shape[0] * means.shape[1] * self.n_tokens
+            scale, shift = self.temporal_norm.scale_and_shift(output_mean, output_variance, count)
             return scale[:, None] * weight, scale * bias + shift
+
+    def _frame_moments(self, means: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return mean (sample,) and biased covariance (sample, sample) of the frames, which overlap.
+
+        Their products are blocks on the diagonal of the products of pieces of rows, so that the frames themselves,
+        several times larger, are not read for it. Everything is centred before it is multiplied.
+        """
+        rows = means.flatten(0, 1)
+        place_means = rows.mean(0)
+        centred, frame_means = rows - place_means, self._steps(place_means, 0)
+        mean = frame_means.mean(0)
+        between = frame_means - mean
+        products = between.T @ between * len(rows)
+        for first in range(0, self.n_tokens, _TOKENS_AT_ONCE):
+            products = products + self._products(centred, first)
+        return mean, products / (len(rows) * self.n_tokens)
+
+    def _products(self, rows: torch.Tensor, first: int) -> torch.Tensor:
+        """Return the (sample, sample) products within the frames of some tokens, summed over tokens and rows."""
+        last = min(first + _TOKENS_AT_ONCE, self.n_tokens) - 1
+        piece = rows[:, first * self.pool_step : last * self.pool_step + self.temporal_samples]
+        return self._steps(self._steps(piece.T @ piece, 0), 1).diagonal(dim1=0, dim2=1).sum(-1)
+
+    def _steps(self, values: torch.Tensor, axis: int) -> torch.Tensor:
+        """Return what lies under each step of the filters along an axis; the steps come in its place, samples last."""
+        return values.unfold(axis, self.temporal_samples, self.pool_step)
 
 
 class TemporalSpatialStem(StemLayers, nn.Module):

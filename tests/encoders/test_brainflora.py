@@ -231,7 +231,7 @@ def test_files_that_are_no_encoder_of_brainflora_are_refused(tmp_path: Path):
         assert not (tmp_path / "out").exists()
     with pytest.raises(ConfigError, match="No weights at"):
         convert("brainflora", tmp_path / "nowhere.pth", tmp_path / "out")
-    with pytest.raises(ConfigError, match="leave it null, got 'official'"):
+    with pytest.raises(ConfigError, match="takes no compat; got 'official'"):
         convert("brainflora", tmp_path / "encoder.pth", tmp_path / "out", compat="official")
 
 

@@ -47,6 +47,17 @@ def test_tokens_and_gradients_of_rows_equal_the_published_order(n_rows: int, n_s
     torch.testing.assert_close(own.grad, other.grad, atol=1e-6, rtol=1e-5)
 
 
+@pytest.mark.parametrize("n_samples", [75, 90, 250, 500])  # of one, of few and of more tokens than one product takes
+def test_moments_of_frames_are_those_of_the_frames_written_out(n_samples: int):
+    torch.manual_seed(0)
+    stem = TemporalSpatialStem(3, n_samples, model="this", n_filters=N_FILTERS)
+    means = torch.randn(4, 3, n_samples - 50, dtype=torch.float64) + torch.arange(n_samples - 50)
+    frames = stem._frames(means).flatten(0, 2)
+    mean, covariance = stem._frame_moments(means)
+    torch.testing.assert_close(mean, frames.mean(0))
+    torch.testing.assert_close(covariance, torch.cov(frames.T, correction=0))
+
+
 def test_the_published_size_has_the_published_number_of_parameters_and_values():
     stem = TemporalSpatialStem(63, 250, model="this")
     assert sum(parameter.numel() for parameter in stem.parameters()) == 103_680
