@@ -326,15 +326,18 @@ def fit_head(
 
 @dataclass(frozen=True)
 class _EmbeddedWindows:
-    """Reads what a frozen encoder made of windows, once, for a head that sees them in every epoch."""
+    """Reads what a frozen encoder made of windows, once, for a head that sees them in every epoch.
+
+    Targets are read a batch at a time: of several levels of features, all of them would not fit into memory.
+    """
 
     embedding: BrainEmbedding
-    target: torch.Tensor
+    reader: GroupReader
 
     def batch(self, positions: np.ndarray) -> tuple[BrainEmbedding, torch.Tensor]:
         """Return embeddings and targets."""
         rows = torch.from_numpy(np.asarray(positions))
-        return BrainEmbedding(self.embedding.pooled[rows]), self.target[rows]
+        return BrainEmbedding(self.embedding.pooled[rows]), self.reader.target_tensor(positions)
 
 
 def _tokenised(encoder: Any, reader: GroupReader, n_windows: int) -> TokenisedWindows:
@@ -399,7 +402,7 @@ def _fit_gradient(
     source: BatchReader = reader
     if frozen:
         everything = np.arange(len(joined))
-        source = _EmbeddedWindows(_embedded(encoder, reader, everything), reader.target_tensor(everything))
+        source = _EmbeddedWindows(_embedded(encoder, reader, everything), reader)
     elif encoder.embeds_tokens:
         source = _tokenised(encoder, reader, len(joined))
     elif state_folder is not None and len(joined) < len(joined.rows):
