@@ -151,16 +151,17 @@ def _receive(
         _discard(part, content, arrived)
         had = 0
     beginning = beginning or _Beginning(file.url)
-    failures = 0
+    # Only what was never reached before counts as getting on: a host that starts anew each time is given up, too.
+    failures, furthest = 0, had
     while True:
-        before = content.tell()
         try:
             if connection.stopped.is_set():
                 raise Interrupted("stopped")
             _receive_once(file, part, content, beginning, connection, arrived)
             return had > 0
         except (Interrupted, *CONNECTION_ERRORS) as error:
-            failures = 1 if content.tell() > before else failures + 1
+            failures = 1 if content.tell() > furthest else failures + 1
+            furthest = max(furthest, content.tell())
             _require_patience(file, content.tell(), beginning.total, failures, connection, error)
             connection.wait(failures, getattr(error, "pause_s", None))
 
@@ -207,8 +208,14 @@ def _receive_once(
             _note_beginning(part, beginning, answer, total)
         _require_space(part, total, content.tell())
         _copy(answer, part, content, connection, arrived)
-        if total is not None and content.tell() < total:
-            raise Interrupted("the connection was cut")
+        _require_whole(file, content.tell(), file.size if total is None else total)
+
+
+def _require_whole(file: RemoteFile, size: int, expected: int | None) -> None:
+    if expected is not None and size < expected:
+        raise Interrupted("the connection was cut")
+    if expected is not None and size > expected:
+        raise DownloadError(f"{file.path}: the host sent {size:,} bytes, {expected:,} are expected.")
 
 
 def _refuse_page(answer: requests.Response, file: RemoteFile) -> None:

@@ -178,6 +178,16 @@ def test_a_file_without_a_stated_length_ends_with_the_connection(host, connectio
     assert (tmp_path / "a.edf").read_bytes() == CONTENT
 
 
+@pytest.mark.parametrize(("size", "said"), [(2_000_000, "the connection was cut, 3 times"), (10, "10 are expected")])
+def test_a_file_of_known_size_without_a_stated_length_must_be_as_long(
+    host, connection: Connection, tmp_path: Path, size: int, said: str
+) -> None:
+    host.put("a.edf", CONTENT, states_size=False)
+    with pytest.raises(DownloadError, match=said):
+        fetch(described(host, size=size), tmp_path / "a.edf", connection)
+    assert not (tmp_path / "a.edf").exists()
+
+
 def test_two_processes_do_not_fetch_one_file(host, connection: Connection, tmp_path: Path) -> None:
     host.put("a.edf", CONTENT)
     with transfer._owned(tmp_path / "a.edf.part"), pytest.raises(StorageError, match="Another process is fetching"):
