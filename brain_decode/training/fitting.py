@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -312,7 +312,7 @@ def fit_head(
     result = fit_network(
         _AlreadyEmbedded(signal_spec),
         head,
-        _EmbeddedWindows(embedding, target),
+        _EmbeddedWindows(embedding, target.__getitem__),
         np.arange(n_train),
         np.arange(n_train, len(embedding)),
         trainer=settings.trainer,
@@ -332,12 +332,12 @@ class _EmbeddedWindows:
     """
 
     embedding: BrainEmbedding
-    reader: GroupReader
+    targets: Callable[[np.ndarray], torch.Tensor]  # of positions
 
     def batch(self, positions: np.ndarray) -> tuple[BrainEmbedding, torch.Tensor]:
         """Return embeddings and targets."""
-        rows = torch.from_numpy(np.asarray(positions))
-        return BrainEmbedding(self.embedding.pooled[rows]), self.reader.target_tensor(positions)
+        rows = np.asarray(positions)
+        return BrainEmbedding(self.embedding.pooled[torch.from_numpy(rows)]), self.targets(rows)
 
 
 def _tokenised(encoder: Any, reader: GroupReader, n_windows: int) -> TokenisedWindows:
@@ -402,7 +402,7 @@ def _fit_gradient(
     source: BatchReader = reader
     if frozen:
         everything = np.arange(len(joined))
-        source = _EmbeddedWindows(_embedded(encoder, reader, everything), reader)
+        source = _EmbeddedWindows(_embedded(encoder, reader, everything), reader.target_tensor)
     elif encoder.embeds_tokens:
         source = _tokenised(encoder, reader, len(joined))
     elif state_folder is not None and len(joined) < len(joined.rows):
