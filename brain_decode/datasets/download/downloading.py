@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +21,8 @@ from brain_decode.datasets.download.remote import Connection, RemoteFile
 from brain_decode.datasets.download.transfer import checksum_of, fetch, partial_size, require_checksum
 
 __all__ = ["Download", "plan_download"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -121,8 +124,11 @@ class Download:
         jobs = [pool.submit(self._fetch_one, item, arrived, faults) for item in self.missing]
         try:
             wait(jobs, return_when=FIRST_EXCEPTION)
+        except KeyboardInterrupt:
+            _LOG.warning("Stopped. What arrived is kept: repeat the command to go on from there.")
+            raise
         finally:
-            # A fault, or an interrupt from the keyboard: the others end at their next block, and keep what they have.
+            # After a fault or an interrupt, the others end at their next block, and keep what they have.
             self.connection.stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
             self.connection.stopped.clear()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from brain_decode.core.errors import ConfigError, DownloadError, StorageError
 from brain_decode.datasets.download import downloading
 from brain_decode.datasets.download.downloading import plan_download
 from brain_decode.datasets.download.remote import Connection
+from brain_decode.datasets.download.transfer import partial_size
 
 CONTENTS = {f"raw/sub-{n:02d}/a.edf": bytes([n]) * 50_000 for n in range(1, 9)}
 
@@ -67,6 +69,27 @@ def test_one_file_that_fails_leaves_the_others_and_its_own_beginning(
     assert (len(plan.missing), plan.left) == (6, 6 * 50_000 - 20_000)
     plan.fetch_all(connections=1)
     assert content_of(tmp_path) == CONTENTS
+
+
+def test_an_interrupt_keeps_what_arrived_and_says_so(
+    host, connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    host.put("a.edf", b"x" * 3_000_000, stands_still_after=1_000_000)
+    download = {"files": [{"path": "a.edf", "url": host.url("a.edf")}]}
+    entry = {"name": "small", "loader": {"root": str(tmp_path)}, "download": download}
+    connection.timeout_s = 0.2
+
+    def interrupted(*_: object, **__: object) -> None:
+        while not partial_size(tmp_path / "a.edf"):
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(downloading, "wait", interrupted)
+    monkeypatch.setattr(logging.getLogger("brain_decode"), "propagate", True)
+    with caplog.at_level("WARNING"), pytest.raises(KeyboardInterrupt):
+        plan_download(entry, connection).fetch_all()
+    assert "What arrived is kept: repeat the command to go on from there." in caplog.text
+    assert partial_size(tmp_path / "a.edf") > 0
 
 
 def test_a_file_of_another_size_is_kept_and_named(host, connection: Connection, tmp_path: Path) -> None:
@@ -181,23 +204,29 @@ def test_other_files_than_the_entry_s_can_be_asked_for(
     assert "small: 1 files" in capsys.readouterr().out
 
 
-def test_a_killed_command_goes_on_where_it_was_killed(host, user_catalogue: Path, repository: Path) -> None:
+FETCH = """
+import json, sys
+from brain_decode.datasets.download.downloading import plan_download
+from brain_decode.datasets.download.remote import Connection
+plan_download(json.loads(sys.argv[1]), Connection()).fetch_all()
+"""
+
+
+def test_a_killed_process_costs_nothing(host, connection: Connection, tmp_path: Path, repository: Path) -> None:
     page = host.put("a.edf", os.urandom(3_000_000), stands_still_after=1_000_000)
-    entry = yaml.safe_load((user_catalogue / "datasets" / "small.yaml").read_text())
-    entry["download"] = {"files": [{"path": "a.edf", "url": host.url("a.edf"), "size": len(page.content)}]}
-    (user_catalogue / "datasets" / "small.yaml").write_text(yaml.safe_dump(entry))
-    part = Path("data/small/a.edf.part")
-    command = [sys.executable, "-m", "brain_decode", *words(user_catalogue, "accept_licence=small")]
+    files = [{"path": "a.edf", "url": host.url("a.edf"), "size": len(page.content)}]
+    entry = {"name": "small", "loader": {"root": str(tmp_path)}, "download": {"files": files}}
+    command = [sys.executable, "-c", FETCH, json.dumps(entry)]
     killed = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(repository)})
-    deadline = time.monotonic() + 60
-    while not (part.is_file() and part.stat().st_size > 900_000) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 100
+    while partial_size(tmp_path / "a.edf") < 900_000 and time.monotonic() < deadline:
         time.sleep(0.01)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    kept = part.stat().st_size
+    kept = partial_size(tmp_path / "a.edf")
     assert 900_000 < kept <= 1_000_000
     page.stands_still_after = None
     host.requests.clear()
-    assert app.main(words(user_catalogue, "accept_licence=small")) == 0
+    plan_download(entry, connection).fetch_all()
     assert host.ranges() == [f"bytes={kept}-"]
-    assert content_of(Path("data/small")) == {"a.edf": page.content}
+    assert content_of(tmp_path) == {"a.edf": page.content}
