@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -148,8 +147,10 @@ def _weight_files(folder: Path, variant: str | None) -> list[Path]:
                 continue
             if index.suffix != ".json":
                 return [index]
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            return [folder / Path(name).name for name in names]
+            places = read_json_object(index, remedy=_COPY).get("weight_map")
+            if not isinstance(places, dict) or not places:
+                raise DataError(f"'{index}' does not say which file holds which tensor (weight_map). {_COPY}")
+            return [folder / Path(name).name for name in sorted(set(map(str, places.values())))]
     raise ConfigError(
         f"'{folder}' holds no weights as safetensors{f' of variant {variant}' if variant else ''}. Files that have to "
         "be unpickled are not read: they could run any code. Download the safetensors files."
