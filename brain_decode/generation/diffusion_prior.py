@@ -117,6 +117,7 @@ class DiffusionPrior(nn.Module):
     target_mean: torch.Tensor
     target_scale: torch.Tensor
     limit: torch.Tensor
+    shares: torch.Tensor
 
     def __init__(
         self,

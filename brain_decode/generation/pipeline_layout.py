@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +83,7 @@ def check_model(library: str, class_name: str, folder: Path, *, variant: str | N
         ConfigError, DataError: As in `check_layout`.
     """
     model = _empty_model(library, class_name, folder)
-    found = {}
+    found: Shapes = {}
     for file in _weight_files(folder, variant):
         found |= tensor_shapes(file)
     _compare(_shapes(model), found, f"'{folder.parent.name}/{folder.name}'")
@@ -124,17 +123,19 @@ def _empty_model(library: str, class_name: str, folder: Path) -> nn.Module:
     import diffusers
     import transformers
 
-    found: Any = getattr({"diffusers": diffusers, "transformers": transformers}[library], class_name, None)
-    if found is None or not (isinstance(found, type) and issubclass(found, nn.Module)):
+    made_by: Any = {"diffusers": diffusers, "transformers": transformers}[library]
+    found: Any = getattr(made_by, class_name, None)
+    if not isinstance(found, type) or not issubclass(found, nn.Module):
         raise ConfigError(f"{library} has no model '{class_name}', which '{folder}' is to hold.")
-    settings = read_json_object(folder / "config.json", remedy=_COPY) if (folder / "config.json").is_file() else None
-    if settings is None:
+    if not (folder / "config.json").is_file():
         raise DataError(f"'{folder}' has no config.json. {_COPY}")
+    settings = read_json_object(folder / "config.json", remedy=_COPY)
+    build: Any = found
     with torch.device("meta"):
-        if library == "diffusers":
-            model: nn.Module = found.from_config(settings)
-            return model
-        return found(found.config_class.from_dict(settings))
+        model: nn.Module = (
+            build.from_config(settings) if library == "diffusers" else build(build.config_class.from_dict(settings))
+        )
+    return model
 
 
 def _weight_files(folder: Path, variant: str | None) -> list[Path]:
@@ -146,8 +147,10 @@ def _weight_files(folder: Path, variant: str | None) -> list[Path]:
                 continue
             if index.suffix != ".json":
                 return [index]
-            names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            return [folder / Path(name).name for name in names]
+            places = read_json_object(index, remedy=_COPY).get("weight_map")
+            if not isinstance(places, dict) or not places:
+                raise DataError(f"'{index}' does not say which file holds which tensor (weight_map). {_COPY}")
+            return [folder / Path(name).name for name in sorted(set(map(str, places.values())))]
     raise ConfigError(
         f"'{folder}' holds no weights as safetensors{f' of variant {variant}' if variant else ''}. Files that have to "
         "be unpickled are not read: they could run any code. Download the safetensors files."
@@ -160,18 +163,19 @@ def _shapes(model: nn.Module) -> Shapes:
 
 def _adapter_shapes(unet: nn.Module, feature_dim: int) -> Shapes:
     """Return names and shapes of a plain IP-Adapter; keys are numbered over all attentions, text ones being odd."""
-    names: Iterable[str] = unet.attn_processors  # type: ignore[assignment, union-attr]
-    keys = [unet.get_submodule(name.removesuffix(".processor")).to_k for name in names if "attn2" in name]
-    width = keys[0].in_features  # type: ignore[union-attr]
+    network: Any = unet
+    names = [name.removesuffix(".processor") for name in network.attn_processors if "attn2" in name]
+    keys = [network.get_submodule(name).to_k for name in names]
+    width = int(keys[0].in_features)
     shapes: Shapes = {
-        "image_proj.proj.weight": (_N_IMAGE_TOKENS * width, feature_dim),  # type: ignore[operator]
-        "image_proj.proj.bias": (_N_IMAGE_TOKENS * width,),  # type: ignore[operator]
-        "image_proj.norm.weight": (width,),  # type: ignore[dict-item]
-        "image_proj.norm.bias": (width,),  # type: ignore[dict-item]
+        "image_proj.proj.weight": (_N_IMAGE_TOKENS * width, feature_dim),
+        "image_proj.proj.bias": (_N_IMAGE_TOKENS * width,),
+        "image_proj.norm.weight": (width,),
+        "image_proj.norm.bias": (width,),
     }
     for number, key in enumerate(keys):
         for part in ("to_k_ip", "to_v_ip"):
-            shapes[f"ip_adapter.{2 * number + 1}.{part}.weight"] = (key.out_features, width)  # type: ignore
+            shapes[f"ip_adapter.{2 * number + 1}.{part}.weight"] = (int(key.out_features), width)
     return shapes
 
 

@@ -140,6 +140,12 @@ def test_weights_in_several_files_are_read_through_their_index(tiny_sdxl: tuple[
     index = folder / "unet" / "diffusion_pytorch_model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": places}))
     assert check_layout(folder)["unet"] == check_layout(tiny_sdxl[0])["unet"]
+    (folder / "unet" / "b.safetensors").unlink()
+    with pytest.raises(DataError, match=r"b.safetensors' is damaged or no safetensors file"):
+        check_layout(folder)
+    index.write_text("{}")
+    with pytest.raises(DataError, match=r"does not say which file holds which tensor \(weight_map\)"):
+        check_layout(folder)
 
 
 def damaged(folder: Path, change: dict[str, torch.Tensor | None]) -> Path:
