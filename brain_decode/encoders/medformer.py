@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from brain_decode.core.errors import ConfigError
 from brain_decode.encoders.token_augmentations import TokenAugmentation
+from brain_decode.nn.dropout import Dropout
 
 __all__ = ["GranularAttention", "GranularPatches", "Medformer", "MedformerLayer", "SelfAttention", "token_counts"]
 
@@ -93,7 +94,7 @@ class SelfAttention(nn.Module):
         super().__init__()
         if not 1 <= n_heads <= dim:
             raise ConfigError(f"n_heads lies between 1 and dim={dim}, got {n_heads}.")
-        self.n_heads, self.width, self.dropout = n_heads, dim // n_heads, dropout
+        self.n_heads, self.width, self.dropout = n_heads, dim // n_heads, Dropout(dropout)
         self.inputs = nn.Linear(dim, 3 * n_heads * self.width)  # queries, keys and values, in this order
         self.outputs = nn.Linear(n_heads * self.width, dim)
 
@@ -101,9 +102,16 @@ class SelfAttention(nn.Module):
         """Map (batch, token, dim) to (batch, token, dim)."""
         split = self.inputs(tokens).unflatten(-1, (3, self.n_heads, self.width))
         queries, keys, values = split.permute(2, 0, 3, 1, 4)
-        dropout = self.dropout if self.training else 0.0
-        mixed = functional.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout)
-        return self.outputs(mixed.transpose(1, 2).flatten(2))
+        return self.outputs(self._mixed(queries, keys, values).transpose(1, 2).flatten(2))
+
+    def _mixed(self, queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Return the weighted values (batch, head, token, width)."""
+        dropout = self.dropout.p if self.training else 0.0
+        if dropout and queries.device.type == "cpu":
+            # With dropout the fused kernel of processors is not available, and its mask is slow to draw.
+            weights = (queries / math.sqrt(self.width) @ keys.transpose(-2, -1)).softmax(-1)
+            return self.dropout(weights) @ values
+        return functional.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout)
 
 
 class GranularAttention(nn.Module):
@@ -150,10 +158,10 @@ class MedformerLayer(nn.Module):
         self.attention = GranularAttention(counts, dim, n_heads, dropout)
         self.attention_norm = nn.LayerNorm(dim)
         self.feed_forward = nn.Sequential(
-            nn.Linear(dim, ff_dim), nn.GELU(), nn.Dropout(dropout), nn.Linear(ff_dim, dim), nn.Dropout(dropout)
+            nn.Linear(dim, ff_dim), nn.GELU(), Dropout(dropout), nn.Linear(ff_dim, dim), Dropout(dropout)
         )
         self.feed_forward_norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Map (batch, token, dim) to (batch, token, dim)."""
@@ -201,7 +209,7 @@ class Medformer(nn.Module):
         self.n_tokens = sum(counts)
         self.layers = nn.ModuleList(MedformerLayer(counts, dim, n_heads, ff_dim, dropout) for _ in range(n_layers))
         self.norm = nn.LayerNorm(dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, signal: torch.Tensor) -> torch.Tensor:
         """Map (batch, channel, time) to (batch, token, dim)."""

@@ -141,6 +141,17 @@ def test_last_tokens_carry_between_patch_lengths():
 
 
 @torch.no_grad()
+def test_attention_is_the_same_in_training_but_for_what_is_dropped():
+    torch.manual_seed(0)
+    layer, tokens = SelfAttention(DIM, 4, 1e-9), torch.randn(3, 6, DIM)
+    torch.testing.assert_close(layer.train()(tokens), layer.eval()(tokens), atol=1e-6, rtol=1e-5)
+    dropping = SelfAttention(DIM, 4, 0.5)
+    dropping.load_state_dict(layer.state_dict())
+    assert not torch.allclose(dropping.train()(tokens), layer(tokens))
+    torch.testing.assert_close(dropping.eval()(tokens), plain_attention(layer, tokens), atol=1e-6, rtol=1e-5)
+
+
+@torch.no_grad()
 def test_odd_widths_and_single_patch_lengths_work():
     encoder = encoder_of(dim=81, patch_samples=(3,)).eval()
     assert encoder.medformer.layers[0].attention.between is None
