@@ -37,8 +37,8 @@ class SoftMixture(nn.Module):
 
     def trust(self, vectors: torch.Tensor) -> torch.Tensor:
         """Return (batch, expert) weights that sum to one."""
-        weights = self.router(vectors).sigmoid()
-        return weights / weights.sum(-1, keepdim=True)
+        # Sigmoids over their sum, which stays defined where all of them vanish.
+        return nn.functional.logsigmoid(self.router(vectors)).softmax(-1)
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:
         """Map (batch, n_inputs) to (batch, n_outputs)."""

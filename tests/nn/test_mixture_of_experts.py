@@ -28,6 +28,12 @@ def test_a_soft_mixture_is_the_weighted_sum_of_its_experts():
     torch.testing.assert_close(mixture.trust(vectors).sum(1), torch.ones(6))
 
 
+def test_the_weights_sum_to_one_where_no_expert_is_trusted():
+    mixture, vectors = given(SoftMixture)
+    torch.nn.init.constant_(mixture.router[2].bias, -300.0)
+    torch.testing.assert_close(mixture.trust(vectors).sum(1), torch.ones(6))
+
+
 def test_alike_experts_say_what_one_says():
     mixture, vectors = given(SoftMixture)
     with torch.no_grad():
