@@ -23,7 +23,7 @@ _CHUNK = 10  # pictures computed at once; short chunks are filled up, so that a 
 
 
 def noise_schedule() -> DDIMScheduler:
-    """Return the schedule the denoiser is trained with: it predicts latents, and knows nothing of them at the last step."""
+    """Return the schedule of the denoiser, which predicts latents; at the last step nothing of them is left."""
     return DDIMScheduler(
         beta_schedule="squaredcos_cap_v2",
         prediction_type="sample",
@@ -90,7 +90,9 @@ class DrawnPictures(PictureGenerator):
             ConfigError: Captions, which this generator cannot read.
         """
         self._check(features, starts, captions)
-        noise = [np.random.default_rng([seed, item]).standard_normal(self._latent_shape) for item in range(len(features))]
+        noise = [
+            np.random.default_rng([seed, item]).standard_normal(self._latent_shape) for item in range(len(features))
+        ]
         parts = []
         for first in range(0, len(features), _CHUNK):
             chunk = slice(first, first + _CHUNK)
@@ -106,9 +108,7 @@ class DrawnPictures(PictureGenerator):
         reduction = self._autoencoder.reduction
         return (self._autoencoder.latent_channels, self.height // reduction, self.width // reduction)
 
-    def _check(
-        self, features: np.ndarray, starts: np.ndarray | None, captions: Sequence[str] | None
-    ) -> None:
+    def _check(self, features: np.ndarray, starts: np.ndarray | None, captions: Sequence[str] | None) -> None:
         if captions is not None:
             raise ConfigError("drawn_pictures draws from vectors and reads no captions; leave them out.")
         if features.ndim != 2 or features.shape[1] != self.feature_dim:

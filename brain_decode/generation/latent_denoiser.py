@@ -18,8 +18,8 @@ class LatentDenoiser(nn.Module):
     """Predict the latents behind noisy ones, given the picture's vector.
 
     The vector enters twice: added to the embedding of the noise level, and as a first guess of the latents beside the
-    noisy ones, because the place and layout of a drawing are nearly linear in it. A vector of zeros means that nothing is known; shorter
-    vectors mean that less is known, which is what a regression from noisy brain signals gives.
+    noisy ones, because the place and layout of a drawing are nearly linear in it. A vector of zeros means that nothing
+    is known; shorter vectors mean that less is known, which is what a regression from noisy brain signals gives.
 
     Args:
         feature_dim: Values per vector.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ _BATCH = 64
 
 
 class DrawnPictureEncoder(nn.Module):
-    """Pictures to vectors of mean 0 and covariance 1 over the pictures it was trained on.
+    """Pictures to vectors of mean 0 and about covariance 1 over the pictures it was trained on.
 
     What the vectors keep is decided in training: a linear map must find in them the leading components of colour
     layout, oriented energy and silhouette, and shape, colour and texture (`training/picture_models.py`).
@@ -40,7 +41,7 @@ class DrawnPictureEncoder(nn.Module):
         self.dim, self.side = dim, side
         widths = [3, width, 2 * width, 3 * width, 4 * width]
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:]):
+        for before, after in pairwise(widths):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
         self.trunk = nn.Sequential(*layers, nn.Flatten())
         self.projection = nn.Linear(widths[-1] * (side // 16) ** 2, dim)

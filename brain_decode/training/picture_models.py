@@ -59,7 +59,7 @@ class Effort:
 
 
 ENCODER_EFFORT = Effort(steps=600, batch=64, rate=3e-3)
-DENOISER_EFFORT = Effort(steps=4500, batch=32, rate=2e-3)
+DENOISER_EFFORT = Effort(steps=3000, batch=32, rate=2e-3)
 
 
 def fit_autoencoder(drawings: Drawings, *, seed: int = 0) -> PictureAutoencoder:
@@ -156,7 +156,9 @@ def train_denoiser(
     seed_everything(derived_seed(seed, "denoiser"))
     model = LatentDenoiser(features.shape[1], latents.shape[-1], latents.shape[1])
     model.start_linear(latents, features)
-    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(_AVERAGE))
+    average = torch.optim.swa_utils.AveragedModel(
+        model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(_AVERAGE)
+    )
     random = torch_generator(derived_seed(seed, "denoiser", "noise"))
     schedule = noise_schedule()
     for rows in _optimised(model, len(latents), effort, "denoiser", seed):

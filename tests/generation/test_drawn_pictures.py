@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
+from brain_decode.generation.base import PictureGenerator
 from brain_decode.generation.drawn_pictures import SHIPPED_GENERATOR, DrawnPictures
 from brain_decode.nn.architectures import resolve_architecture
-from brain_decode.generation.base import PictureGenerator
 from brain_decode.simulation.pictures import draw_pictures
 from brain_decode.simulation.pixel_features import pixel_features
 from brain_decode.stimuli.drawn_picture_encoder import SHIPPED_ENCODER, DrawnPictureEncoder
@@ -62,7 +62,9 @@ def test_drawings_from_true_vectors_are_told_apart(
 
 
 def test_drawings_of_other_vectors_are_at_chance(seen: np.ndarray, drawn: np.ndarray) -> None:
-    shifted = [two_way(pixel_features(seen)["colour"], np.roll(pixel_features(drawn)["colour"], k, 0)) for k in range(1, 16)]
+    shifted = [
+        two_way(pixel_features(seen)["colour"], np.roll(pixel_features(drawn)["colour"], k, 0)) for k in range(1, 16)
+    ]
     assert abs(np.mean(shifted) - 0.5) < 0.06
 
 
