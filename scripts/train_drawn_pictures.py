@@ -17,7 +17,7 @@ from brain_decode.generation.drawn_pictures import SHIPPED_GENERATOR
 from brain_decode.stimuli.drawn_picture_encoder import SHIPPED_ENCODER
 from brain_decode.training.drawings import draw_for_training, held_out_concepts
 from brain_decode.training.picture_models import (
-    DENOISER_EFFORT,
+    DENOISER_EFFORTS,
     ENCODER_EFFORT,
     Effort,
     features_of,
@@ -49,7 +49,10 @@ def main(words: Sequence[str]) -> int:
     autoencoder = fit_autoencoder(drawings, seed=told.seed)
     latents, features = latents_of(autoencoder, drawings), features_of(encoder, drawings)
     visibility = visibility_of(features, drawings.components)
-    denoiser = train_denoiser(latents, features, visibility, scaled(DENOISER_EFFORT, told.effort), seed=told.seed)
+    denoiser = None
+    for turn, effort in enumerate(DENOISER_EFFORTS):
+        share, seed = scaled(effort, told.effort), told.seed + turn
+        denoiser = train_denoiser(latents, features, visibility, share, seed=seed, start=denoiser)
     provenance = {
         "trained_on": f"{len(drawings.pixels)} pictures drawn by brain_decode.simulation, "
         f"{400 - len(without)} concepts at most; no photograph, no brain recording",

@@ -36,31 +36,40 @@ def noise_schedule() -> DDIMScheduler:
 class DrawnPictures(PictureGenerator):
     """Draw coloured, textured shapes on grey from vectors of `DrawnPictureEncoder`, true or regressed from a brain.
 
-    Vectors that a regression has shrunk are taken for what they are, the little that is known: the rest is drawn by
-    chance, and remains a drawing. Vectors of zeros give any drawing.
+    True vectors have a mean square of about 1. Shorter ones are taken for what a regression gives that knows less: the
+    rest is drawn by chance, and remains a drawing. Vectors of zeros give any drawing.
 
     Args:
         weights: Folder of the weights; None takes those that ship with the package.
         steps: Steps of the diffusion.
         guidance: How strongly the vector is followed; 1 draws from the distribution that was learnt.
         start_noise: Share of the steps that is drawn anew where generation starts from pictures.
+        least_known: Mean square to which shorter vectors, except those of zeros, are lengthened: a regression on single
+            trials shrinks for the noise of one trial, also where it is then given averages of many. 0 leaves vectors
+            as they are.
 
     Raises:
-        ConfigError: No steps, a guidance below 0, or a share outside (0, 1].
+        ConfigError: No steps, a guidance below 0, or a share that is none.
         DataError: Damaged weights.
     """
 
     architecture = "drawn_pictures"
 
     def __init__(
-        self, weights: str | None = None, *, steps: int = 16, guidance: float = 1.5, start_noise: float = 0.75
+        self,
+        weights: str | None = None,
+        *,
+        steps: int = 16,
+        guidance: float = 1.5,
+        start_noise: float = 0.75,
+        least_known: float = 0.35,
     ) -> None:
-        if steps < 1 or guidance < 0 or not 0 < start_noise <= 1:
+        if steps < 1 or guidance < 0 or not 0 < start_noise <= 1 or not 0 <= least_known <= 1:
             raise ConfigError(
-                "drawn_pictures takes steps from 1 on, guidance from 0 on and start_noise in (0, 1]; got "
-                f"steps={steps}, guidance={guidance}, start_noise={start_noise}."
+                "drawn_pictures takes steps from 1 on, guidance from 0 on, start_noise in (0, 1] and least_known in "
+                f"[0, 1]; got steps={steps}, guidance={guidance}, start_noise={start_noise}, least_known={least_known}."
             )
-        self.steps, self.guidance, self.start_noise = steps, guidance, start_noise
+        self.steps, self.guidance, self.start_noise, self.least_known = steps, guidance, start_noise, least_known
         part = read_part(weights or SHIPPED_GENERATOR, kind="picture_generator")
         networks = nn.ModuleDict(
             {
@@ -96,7 +105,7 @@ class DrawnPictures(PictureGenerator):
         parts = []
         for first in range(0, len(features), _CHUNK):
             chunk = slice(first, first + _CHUNK)
-            told = _filled(features[chunk])
+            told = self._lengthened(_filled(features[chunk]))
             latents = _filled(np.array(noise[chunk]))
             start = None if starts is None else _filled(starts[chunk]).permute(0, 3, 1, 2)
             pictures = self._autoencoder.decode(self._denoised(latents, told, start))
@@ -119,6 +128,10 @@ class DrawnPictures(PictureGenerator):
         wanted = (len(features), self.height, self.width, 3)
         if starts is not None and starts.shape != wanted:
             raise SpecMismatch(f"Generation starts from pictures {wanted}, got {starts.shape}. Resize them.")
+
+    def _lengthened(self, told: torch.Tensor) -> torch.Tensor:
+        known = told.square().mean(dim=1, keepdim=True)
+        return told * (self.least_known / known.clamp(min=1e-12)).sqrt().clamp(min=1.0)
 
     def _denoised(self, noise: torch.Tensor, told: torch.Tensor, start: torch.Tensor | None) -> torch.Tensor:
         schedule = noise_schedule()

@@ -17,7 +17,6 @@ from brain_decode.simulation.ventral_stream import AREAS
 __all__ = ["Drawings", "draw_for_training", "held_out_concepts"]
 
 _MOST_CONCEPTS = 398  # of 400: a study has at least two test concepts
-_EXEMPLARS = 4  # per concept and round; more at once would need gigabytes
 _FIRST_SEED = 1_000_000  # of the poses; far from the seeds people give their studies
 _COMPONENTS = 16  # leading components of each visual area's features
 
@@ -49,13 +48,16 @@ def held_out_concepts(seed: int = 0) -> frozenset[str]:
     return frozenset(pictures.concepts[row] for row in pictures.rows("test"))
 
 
-def draw_for_training(rounds: int, *, seed: int = 0, without: frozenset[str] = frozenset()) -> Drawings:
-    """Draw four pictures of nearly every concept in each round.
+def draw_for_training(
+    rounds: int, *, seed: int = 0, without: frozenset[str] = frozenset(), exemplars: int = 4
+) -> Drawings:
+    """Draw some pictures of nearly every concept in each round.
 
     Args:
-        rounds: About 1,400 pictures each.
+        rounds: Parts that are drawn one after another, which bounds memory.
         seed: Chooses poses.
         without: Concepts that are left out.
+        exemplars: Pictures per concept and round; 4 are about 1,400 pictures a round.
 
     Raises:
         ConfigError: No round.
@@ -63,7 +65,8 @@ def draw_for_training(rounds: int, *, seed: int = 0, without: frozenset[str] = f
     if rounds < 1:
         raise ConfigError(f"Training needs pictures of at least one round, got {rounds}.")
     parts = [
-        _round(_FIRST_SEED + 1000 * seed + index, without) for index in track(range(rounds), "drawing", total=rounds)
+        _round(_FIRST_SEED + 1000 * seed + index, without, exemplars)
+        for index in track(range(rounds), "drawing", total=rounds)
     ]
     pixels, families, concepts = (
         np.concatenate([part[0] for part in parts]),
@@ -79,8 +82,8 @@ def draw_for_training(rounds: int, *, seed: int = 0, without: frozenset[str] = f
     )
 
 
-def _round(seed: int, without: frozenset[str]) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
-    pictures: PictureSet = draw_pictures(_MOST_CONCEPTS, _EXEMPLARS, 2, seed=seed)
+def _round(seed: int, without: frozenset[str], exemplars: int) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
+    pictures: PictureSet = draw_pictures(_MOST_CONCEPTS, exemplars, 2, seed=seed)
     rows = [row for row in pictures.rows("train") if pictures.concepts[row] not in without]
     pixels = pictures.pixels[rows]
     families = {name: values.astype(np.float32) for name, values in pixel_features(pixels).items()}

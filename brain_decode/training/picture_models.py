@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from brain_decode.stimuli.drawn_picture_encoder import DrawnPictureEncoder
 from brain_decode.training.drawings import Drawings
 
 __all__ = [
-    "DENOISER_EFFORT",
+    "DENOISER_EFFORTS",
     "ENCODER_EFFORT",
     "Effort",
     "features_of",
@@ -59,7 +60,7 @@ class Effort:
 
 
 ENCODER_EFFORT = Effort(steps=600, batch=64, rate=3e-3)
-DENOISER_EFFORT = Effort(steps=3000, batch=32, rate=2e-3)
+DENOISER_EFFORTS = (Effort(steps=3000, batch=32, rate=2e-3), Effort(steps=7500, batch=32, rate=2e-3))  # in turn
 
 
 def fit_autoencoder(drawings: Drawings, *, seed: int = 0) -> PictureAutoencoder:
@@ -139,7 +140,13 @@ def visibility_of(features: torch.Tensor, components: torch.Tensor) -> torch.Ten
 
 
 def train_denoiser(
-    latents: torch.Tensor, features: torch.Tensor, visibility: torch.Tensor, effort: Effort, *, seed: int = 0
+    latents: torch.Tensor,
+    features: torch.Tensor,
+    visibility: torch.Tensor,
+    effort: Effort,
+    *,
+    seed: int = 0,
+    start: LatentDenoiser | None = None,
 ) -> LatentDenoiser:
     """Return a denoiser of latents, told of each picture what a regression from noisy signals would tell.
 
@@ -149,13 +156,16 @@ def train_denoiser(
         visibility: (dim,) of `visibility_of`.
         effort: How long.
         seed: Chooses weights, order, and noise.
+        start: Trained before, to go on from; new where None.
 
     Returns:
         The average of the weights over the last steps.
     """
     seed_everything(derived_seed(seed, "denoiser"))
-    model = LatentDenoiser(features.shape[1], latents.shape[-1], latents.shape[1])
-    model.start_linear(latents, features)
+    model = copy.deepcopy(start)
+    if model is None:
+        model = LatentDenoiser(features.shape[1], latents.shape[-1], latents.shape[1])
+        model.start_linear(latents, features)
     average = torch.optim.swa_utils.AveragedModel(
         model, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(_AVERAGE)
     )

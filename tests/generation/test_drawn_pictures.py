@@ -112,6 +112,16 @@ def test_little_noise_stays_near_the_picture_it_starts_from(seen: np.ndarray) ->
     assert np.abs(near - seen[:2]).mean() < 0.5 * np.abs(far - seen[:2]).mean()
 
 
+def test_short_vectors_are_lengthened_to_one_size(generator: DrawnPictures, features: np.ndarray) -> None:
+    tenth, fifth = generator.generate(0.1 * features[:2], seed=0), generator.generate(0.2 * features[:2], seed=0)
+    np.testing.assert_allclose(tenth, fifth, atol=1e-3)
+
+
+def test_short_vectors_say_less_where_they_are_left_as_they_are(seen: np.ndarray, features: np.ndarray) -> None:
+    drawn = DrawnPictures(least_known=0.0).generate(0.02 * features, seed=0)
+    assert two_way(pixel_features(seen)["colour"], pixel_features(drawn)["colour"]) < 0.8
+
+
 def test_vectors_of_another_size_are_refused(generator: DrawnPictures) -> None:
     with pytest.raises(SpecMismatch, match=r"vectors \(picture, 64\) of DrawnPictureEncoder, got shape \(2, 1024\)"):
         generator.generate(np.zeros((2, 1024)), seed=0)
@@ -127,9 +137,9 @@ def test_captions_are_refused(generator: DrawnPictures) -> None:
         generator.generate(np.zeros((1, 64)), seed=0, captions=["a red star"])
 
 
-@pytest.mark.parametrize("settings", [{"steps": 0}, {"guidance": -1.0}, {"start_noise": 0.0}])
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"guidance": -1.0}, {"start_noise": 0.0}, {"least_known": 2.0}])
 def test_impossible_settings_are_refused(settings: dict[str, float]) -> None:
-    with pytest.raises(ConfigError, match="takes steps from 1 on, guidance from 0 on and start_noise in"):
+    with pytest.raises(ConfigError, match="takes steps from 1 on, guidance from 0 on, start_noise in"):
         DrawnPictures(**settings)
 
 
