@@ -19,8 +19,10 @@ from brain_decode.training.drawings import draw_for_training, held_out_concepts
 from brain_decode.training.picture_models import (
     DENOISER_EFFORTS,
     ENCODER_EFFORT,
+    FINISH_EFFORT,
     Effort,
     features_of,
+    finish_autoencoder,
     fit_autoencoder,
     latents_of,
     train_denoiser,
@@ -53,6 +55,9 @@ def main(words: Sequence[str]) -> int:
     for turn, effort in enumerate(DENOISER_EFFORTS):
         share, seed = scaled(effort, told.effort), told.seed + turn
         denoiser = train_denoiser(latents, features, visibility, share, seed=seed, start=denoiser)
+    autoencoder = finish_autoencoder(
+        autoencoder, denoiser, drawings, features, scaled(FINISH_EFFORT, told.effort), seed=told.seed
+    )
     provenance = {
         "trained_on": f"{len(drawings.pixels)} pictures drawn by brain_decode.simulation, "
         f"{400 - len(without)} concepts at most; no photograph, no brain recording",

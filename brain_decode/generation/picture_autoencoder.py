@@ -1,4 +1,4 @@
-"""Pictures to a small grid of latents and back, by the principal components of their blocks."""
+"""Pictures to a small grid of latents and back: principal components of blocks, and a network that finishes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,37 @@ __all__ = ["PictureAutoencoder"]
 
 
 class PictureAutoencoder(nn.Module):
-    """The linear autoencoder of least error on square blocks: its weights are principal components.
+    """The linear encoder of least error on square blocks, and a decoder that joins and cleans the blocks.
 
-    Fitting is in closed form. Latents have one common scale, so that a step of diffusion means the same error in every
-    pixel; mean 0 is the grey of 0.5.
+    The linear part is fitted in closed form. Latents have one common scale, so that a step of diffusion means the same
+    error in every pixel; mean 0 is the grey of 0.5. The convolutions after it are trained on what the diffusion gives.
 
     Args:
         reduction: Height and width of a block in pixels.
         latent_channels: Components kept of the 3 * reduction² values of a block.
+        width: Channels of the convolutions.
     """
 
     config: dict[str, Any]
 
-    def __init__(self, reduction: int = 8, latent_channels: int = 32) -> None:
+    def __init__(self, reduction: int = 8, latent_channels: int = 32, width: int = 32) -> None:
         super().__init__()
         self.reduction, self.latent_channels = reduction, latent_channels
         self.register_buffer("components", torch.zeros(3 * reduction**2, latent_channels))
         self.register_buffer("scale", torch.ones(()))
+        self.finish = nn.Sequential(
+            nn.PixelUnshuffle(2),
+            nn.Conv2d(12, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, 12, 3, padding=1),
+            nn.PixelShuffle(2),
+        )
+        nn.init.zeros_(self.finish[-2].weight)  # before training, the linear part alone decodes
+        nn.init.zeros_(self.finish[-2].bias)
 
     @torch.no_grad()
     def fit(self, pictures: torch.Tensor) -> PictureAutoencoder:
@@ -50,8 +64,13 @@ class PictureAutoencoder(nn.Module):
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """Return (picture, 3, height, width) in [0, 1]."""
+        return self.unclipped(latents).clamp(0, 1)
+
+    def unclipped(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return what `decode` clips, which training needs."""
         blocks = torch.einsum("pchw,bc->pbhw", latents * self.scale, self.components)
-        return (functional.pixel_shuffle(blocks, self.reduction) + 0.5).clamp(0, 1)
+        rough = functional.pixel_shuffle(blocks, self.reduction)
+        return rough + self.finish(rough) + 0.5
 
 
 record_config(PictureAutoencoder)

@@ -23,7 +23,9 @@ __all__ = [
     "DENOISER_EFFORTS",
     "ENCODER_EFFORT",
     "Effort",
+    "FINISH_EFFORT",
     "features_of",
+    "finish_autoencoder",
     "latents_of",
     "partly_known",
     "fit_autoencoder",
@@ -33,6 +35,8 @@ __all__ = [
 ]
 
 _FITTED = 4096  # drawings the autoencoder's components come from
+_EDGE_WEIGHT = 0.5  # of the difference between neighbouring pixels, beside the pixels themselves
+_LAST_LEVELS = 300  # of 1000: where the picture is settled and only its grain is not
 _ATTRIBUTE_WEIGHT = 0.3
 _CORRELATION_WEIGHT = 0.05
 _UNKNOWN = 0.1  # share of pictures about which the denoiser is told nothing, for guidance
@@ -59,6 +63,7 @@ class Effort:
     rate: float
 
 
+FINISH_EFFORT = Effort(steps=1500, batch=16, rate=2e-3)
 ENCODER_EFFORT = Effort(steps=600, batch=64, rate=3e-3)
 DENOISER_EFFORTS = (Effort(steps=3000, batch=32, rate=2e-3), Effort(steps=7500, batch=32, rate=2e-3))  # in turn
 
@@ -67,6 +72,40 @@ def fit_autoencoder(drawings: Drawings, *, seed: int = 0) -> PictureAutoencoder:
     """Return the block autoencoder of a few thousand of the drawings."""
     order = torch.randperm(len(drawings.pixels), generator=torch_generator(derived_seed(seed, "autoencoder")))
     return PictureAutoencoder().fit(drawings.pictures(order[:_FITTED])).eval()
+
+
+def finish_autoencoder(
+    autoencoder: PictureAutoencoder,
+    denoiser: LatentDenoiser,
+    drawings: Drawings,
+    features: torch.Tensor,
+    effort: Effort,
+    *,
+    seed: int = 0,
+) -> PictureAutoencoder:
+    """Train the decoder's convolutions to give the drawing where the denoiser's last steps give nearly its latents.
+
+    Args:
+        autoencoder: Fitted; its convolutions are changed.
+        denoiser: Trained.
+        drawings: Pictures.
+        features: (picture, dim) of them.
+        effort: How long.
+        seed: Chooses order and noise.
+    """
+    random = torch_generator(derived_seed(seed, "finish", "noise"))
+    schedule = noise_schedule()
+    for rows in _optimised(autoencoder, len(drawings.pixels), effort, "decoder", seed):
+        pictures = drawings.pictures(rows)
+        with torch.no_grad():
+            latents = autoencoder.encode(pictures)
+            level = torch.randint(_LAST_LEVELS, (len(rows),), generator=random)
+            noisy = schedule.add_noise(latents, torch.randn(latents.shape, generator=random), level)
+            given = denoiser(noisy, level, features[rows])
+        wrong = autoencoder.unclipped(given) - pictures
+        edges = wrong.diff(dim=2).abs().mean() + wrong.diff(dim=3).abs().mean()
+        (wrong.abs().mean() + _EDGE_WEIGHT * edges).backward()
+    return autoencoder.eval()
 
 
 @torch.no_grad()
