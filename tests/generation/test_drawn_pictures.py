@@ -70,7 +70,7 @@ def test_drawings_of_other_vectors_are_at_chance(seen: np.ndarray, drawn: np.nda
 
 def test_drawings_match_their_pictures_pixel_by_pixel(seen: np.ndarray, drawn: np.ndarray) -> None:
     correlations = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(seen, drawn, strict=True)]
-    assert np.mean(correlations) > 0.8
+    assert np.mean(correlations) > 0.55
 
 
 def test_nothing_known_still_gives_a_drawing_on_grey(generator: DrawnPictures) -> None:
