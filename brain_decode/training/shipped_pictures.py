@@ -29,7 +29,7 @@ _ENCODER = (
 )
 _GENERATOR = (
     "A latent diffusion model that draws pictures from the numbers of `drawn_picture_encoder`: an autoencoder of "
-    "blocks and a small UNet2DModel of diffusers, told of each picture what a regression from noisy signals would tell. "
+    "blocks and a small UNet2DModel of diffusers, told of a picture what a regression from noisy signals would tell. "
     "Colour, size, place and outline follow true vectors closely; textures are coarser than in the pictures."
 )
 
