@@ -45,7 +45,7 @@ class LatentDenoiser(nn.Module):
         self.condition = nn.Sequential(nn.Linear(feature_dim, hidden), nn.SiLU())
         self.to_maps = nn.Linear(hidden, latent_channels * side * side)
         self.to_level = nn.Linear(hidden, 4 * widths[0])
-        self.network = UNet2DModel(
+        self.network: Any = UNet2DModel(
             sample_size=side,
             in_channels=2 * latent_channels,
             out_channels=latent_channels,

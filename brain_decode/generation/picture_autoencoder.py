@@ -26,12 +26,17 @@ class PictureAutoencoder(nn.Module):
     """
 
     config: dict[str, Any]
+    components: torch.Tensor
+    scale: torch.Tensor
 
     def __init__(self, reduction: int = 8, latent_channels: int = 32, width: int = 32) -> None:
         super().__init__()
         self.reduction, self.latent_channels = reduction, latent_channels
         self.register_buffer("components", torch.zeros(3 * reduction**2, latent_channels))
         self.register_buffer("scale", torch.ones(()))
+        last = nn.Conv2d(width, 12, 3, padding=1)
+        nn.init.zeros_(last.weight)  # before training, the linear part alone decodes
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.finish = nn.Sequential(
             nn.PixelUnshuffle(2),
             nn.Conv2d(12, width, 3, padding=1),
@@ -40,11 +45,9 @@ class PictureAutoencoder(nn.Module):
             nn.ReLU(),
             nn.Conv2d(width, width, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(width, 12, 3, padding=1),
+            last,
             nn.PixelShuffle(2),
         )
-        nn.init.zeros_(self.finish[-2].weight)  # before training, the linear part alone decodes
-        nn.init.zeros_(self.finish[-2].bias)
 
     @torch.no_grad()
     def fit(self, pictures: torch.Tensor) -> PictureAutoencoder:

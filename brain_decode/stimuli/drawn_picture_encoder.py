@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
-from brain_decode.core.errors import DataError
-from brain_decode.nn.recorded_config import record_config
-from brain_decode.nn.weights_folder import build_pretrained, read_part
+from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.core.files import read_json_object
 
 __all__ = ["SHIPPED_ENCODER", "DrawnPictureEncoder"]
 
@@ -35,9 +36,12 @@ class DrawnPictureEncoder(nn.Module):
 
     architecture = "drawn_picture_encoder"
     config: dict[str, Any]
+    mean: torch.Tensor
+    whitening: torch.Tensor
 
     def __init__(self, dim: int = 64, width: int = 24, side: int = 64) -> None:
         super().__init__()
+        self.config = {"dim": dim, "width": width, "side": side}
         self.dim, self.side = dim, side
         widths = [3, width, 2 * width, 3 * width, 4 * width]
         layers: list[nn.Module] = []
@@ -56,7 +60,21 @@ class DrawnPictureEncoder(nn.Module):
             ConfigError: No encoder of drawn pictures there.
             DataError: Damaged or incomplete files.
         """
-        return build_pretrained(cls, cls, read_part(source, kind="picture_encoder")).float()
+        folder = Path(source)
+        config = read_json_object(folder / "config.json", remedy="Copy the folder again.")
+        if config.get("kind") != "picture_encoder":
+            raise ConfigError(f"'{folder}' holds: {config.get('kind')}; an encoder of drawn pictures is needed.")
+        weights = folder / "model.safetensors"
+        try:
+            model = cls(**config["settings"])
+            model.load_state_dict(load_file(str(weights)))
+        except (SafetensorError, OSError) as error:
+            raise DataError(
+                f"'{weights}' is absent, damaged or no safetensors file: {error}. Copy it again."
+            ) from error
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise DataError(f"'{folder}' does not hold a whole {cls.architecture}: {error}. Copy it again.") from error
+        return model.eval()
 
     def forward(self, pictures: torch.Tensor) -> torch.Tensor:
         """Return (picture, dim) of (picture, 3, side, side) in [0, 1]."""
@@ -91,9 +109,6 @@ class DrawnPictureEncoder(nn.Module):
             return pictures
         size = (self.side, self.side)
         return functional.interpolate(pictures, size, mode="bilinear", antialias=True).clamp(0, 1)
-
-
-record_config(DrawnPictureEncoder)
 
 
 def _check_pixels(pixels: np.ndarray) -> None:

@@ -119,14 +119,12 @@ def train_encoder(drawings: Drawings, effort: Effort, *, seed: int = 0) -> Drawn
     """Return an encoder from whose vectors the drawings' components and attributes can be read by linear maps."""
     seed_everything(derived_seed(seed, "encoder"))
     model = DrawnPictureEncoder()
-    model.readers = nn.ModuleList(
-        [nn.Linear(model.dim, drawings.components.shape[1])]
-        + [nn.Linear(model.dim, len(values)) for values in drawings.names]
-    )
-    for rows in _optimised(model, len(drawings.pixels), effort, "encoder", seed):
+    sizes = [drawings.components.shape[1], *map(len, drawings.names)]
+    readers = nn.ModuleList([nn.Linear(model.dim, size) for size in sizes])
+    both = nn.ModuleList([model, readers])
+    for rows in _optimised(both, len(drawings.pixels), effort, "encoder", seed):
         vectors = model.unwhitened(drawings.pictures(rows))
-        _encoder_loss(vectors, model.readers, drawings, rows).backward()
-    del model.readers
+        _encoder_loss(vectors, readers, drawings, rows).backward()
     return _whitened(model.eval(), drawings)
 
 
@@ -219,7 +217,8 @@ def train_denoiser(
         signal = schedule.alphas_cumprod[level]
         ((1 / (1 - signal)).clamp(max=_LARGEST_WEIGHT) * wrong).mean().backward()
         average.update_parameters(model)
-    return average.module.eval()
+    trained: LatentDenoiser = average.module.eval()  # type: ignore[assignment]
+    return trained
 
 
 def partly_known(features: torch.Tensor, visibility: torch.Tensor, random: torch.Generator) -> torch.Tensor:

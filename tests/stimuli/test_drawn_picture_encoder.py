@@ -96,7 +96,7 @@ def test_a_damaged_file_is_one_error(tmp_path: Path) -> None:
     shutil.copytree(SHIPPED_ENCODER, folder)
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(DataError, match="is damaged or no safetensors file"):
+    with pytest.raises(DataError, match="is absent, damaged or no safetensors file"):
         DrawnPictureEncoder.load(folder)
 
 
@@ -105,5 +105,14 @@ def test_weights_of_something_else_are_refused(tmp_path: Path) -> None:
     shutil.copytree(SHIPPED_ENCODER, folder)
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"kind": "tokenizer"}))
-    with pytest.raises(ConfigError, match="holds: tokenizer; a pretrained picture_encoder is needed"):
+    with pytest.raises(ConfigError, match="holds: tokenizer; an encoder of drawn pictures is needed"):
+        DrawnPictureEncoder.load(folder)
+
+
+def test_settings_that_do_not_fit_the_weights_are_one_error(tmp_path: Path) -> None:
+    folder = tmp_path / "encoder"
+    shutil.copytree(SHIPPED_ENCODER, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"settings": {"dim": 32}}))
+    with pytest.raises(DataError, match="does not hold a whole drawn_picture_encoder"):
         DrawnPictureEncoder.load(folder)
