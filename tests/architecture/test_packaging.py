@@ -156,6 +156,15 @@ def test_wheels_carry_the_whole_catalogue(repository: Path, distributions: dict[
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kind", ["wheel", "wheel of the sdist"])
+def test_wheels_carry_the_shipped_weights(repository: Path, distributions: dict[str, Path], kind: str) -> None:
+    names = set(zipfile.ZipFile(distributions[kind]).namelist())
+    shipped = [path for path in (repository / "brain_decode").glob("*/weights/*/*") if path.is_file()]
+    assert {path.suffix for path in shipped} == {".json", ".md", ".safetensors"}
+    assert {path.relative_to(repository).as_posix() for path in shipped} <= names
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["sdist", "wheel", "wheel of the sdist"])
 def test_installed_distributions_find_the_catalogue(
     distributions: dict[str, Path], tmp_path: Path, repository: Path, kind: str
