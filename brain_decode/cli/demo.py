@@ -1,4 +1,4 @@
-"""Simulate a study, decode which picture was seen and of which category, and report both."""
+"""Simulate a study, decode which picture was seen, of which category, and what it looked like, and report all three."""
 
 from __future__ import annotations
 
@@ -16,12 +16,22 @@ from brain_decode.core.errors import unknown_option
 __all__ = ["CONFIG", "run"]
 
 CONFIG = "demo"
-_EXPERIMENTS = {"retrieval": "simulated_things", "classification": "simulated_things_category"}
-_KEY_SCORES = {"retrieval": ("top1", "top5"), "classification": ("auc", "balanced_accuracy")}
+_EXPERIMENTS = {
+    "retrieval": "simulated_things",
+    "classification": "simulated_things_category",
+    "reconstruction": "simulated_things_reconstruction",
+}
+_KEY_SCORES = {
+    "retrieval": ("top1", "top5"),
+    "classification": ("auc", "balanced_accuracy"),
+    "reconstruction": ("pixcorr", "ssim", "two_way_pixel_features"),
+}
 _QUESTIONS = {
     "retrieval": "Which of the new pictures was seen?",
     "classification": "Was it an organic or a constructed object?",
+    "reconstruction": "What did the new pictures look like?",
 }
+_SHEET = Path("reconstruction", "pictures", "contact_sheet.png")
 _SIZES: Mapping[str, Mapping[str, float]] = {
     "standard": {},
     "tiny": {
@@ -39,7 +49,7 @@ _SIZES: Mapping[str, Mapping[str, float]] = {
 
 
 def run(config: DictConfig, folder: Path) -> None:
-    """Write two run folders, `retrieval` and `classification`, and one summary of both."""
+    """Write three run folders, `retrieval`, `classification` and `reconstruction`, and one summary of all."""
     from brain_decode.reports.html import write_report
     from brain_decode.training.run import train
 
@@ -88,7 +98,7 @@ def _summarise(config: DictConfig, folder: Path, started: datetime) -> None:
     write_predictions(pd.concat(frames, ignore_index=True), folder / "predictions.parquet")
     write_atomically(folder / "metrics.json", _merged(parts))
     write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))
-    write_atomically(folder / "report.html", _index_page(parts))
+    write_atomically(folder / "report.html", _index_page(parts, (folder / _SHEET).read_bytes()))
     write_atomically(folder / "receipt.json", _receipt(receipts, started, config))
     _print(parts, folder)
 
@@ -99,7 +109,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the metrics of all parts in one table; metrics and baselines of the two parts have different names."""
+    """Return the metrics of all parts in one table; where two parts have one of a name, it is that of the first."""
     first = next(iter(parts.values()))
     shared = ("split", "dataset", "simulated", "protocol", "decoder", "selected", "cluster", "oracle")
     return {
@@ -107,10 +117,17 @@ def _merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
         "tasks": list(parts),
         "decoders": {task: part["decoder"] for task, part in parts.items()},
         "folds": [{"task": task, **fold} for task, part in parts.items() for fold in part["folds"]],
-        "metrics": {name: entry for part in parts.values() for name, entry in part["metrics"].items()},
+        "metrics": _key_metrics(parts),
         "metrics_without_rejection": None,
         "baselines": {name: scores for part in parts.values() for name, scores in part["baselines"].items()},
     }
+
+
+def _key_metrics(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for part in parts.values():
+        merged = {**part["metrics"], **merged}
+    return merged
 
 
 def _receipt(receipts: Mapping[str, Mapping[str, Any]], started: datetime, config: DictConfig) -> dict[str, Any]:
@@ -128,27 +145,32 @@ def _receipt(receipts: Mapping[str, Mapping[str, Any]], started: datetime, confi
 
 def _rows(parts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
     """Return (task, metric, value, interval, chance, ceiling) of the key scores."""
-    from brain_decode.reports.sentences import METRIC_NAMES
+    from brain_decode.reports.sentences import metric_name
 
     rows = []
     for task, part in parts.items():
         for name in _KEY_SCORES[task]:
             entry, oracle = part["metrics"][name], (part.get("oracle") or {}).get(name)
             low, high = entry["ci95"]
-            ceiling = "" if oracle is None else f"{oracle:.2f}"
-            label = METRIC_NAMES.get(name, name)
+            best = oracle if oracle is not None else (entry.get("ceiling") or {}).get("value")
+            ceiling = "" if best is None else f"{best:.2f}"
+            label = metric_name(name)
             interval = f"{low:.2f} to {high:.2f}"
             rows.append((task, label, f"{entry['value']:.2f}", interval, f"{entry['chance']:.2f}", ceiling))
     return rows
 
 
-def _index_page(parts: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return a page with the key scores and links to the two reports."""
+def _index_page(parts: Mapping[str, Mapping[str, Any]], sheet: bytes) -> str:
+    """Return a page with the key scores, links to the reports and the contact sheet."""
+    import base64
+
     import jinja2
 
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
     environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("demo.html.j2").render(rows=_rows(parts), questions=_QUESTIONS)
+    return environment.get_template("demo.html.j2").render(
+        rows=_rows(parts), questions=_QUESTIONS, sheet=base64.b64encode(sheet).decode("ascii")
+    )
 
 
 def _print(parts: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
@@ -162,4 +184,5 @@ def _print(parts: Mapping[str, Mapping[str, Any]], folder: Path) -> None:
         table.add_row(*row)
     console = Console()
     console.print(table)
+    console.print(f"Contact sheet: {folder / _SHEET}", highlight=False, soft_wrap=True)
     console.print(f"Report: {folder / 'report.html'}", highlight=False, soft_wrap=True)

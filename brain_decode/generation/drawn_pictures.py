@@ -16,6 +16,7 @@ from brain_decode.generation.base import PictureGenerator
 from brain_decode.generation.latent_denoiser import LatentDenoiser
 from brain_decode.generation.picture_autoencoder import PictureAutoencoder
 from brain_decode.nn.weights_folder import load_weights, read_part
+from brain_decode.stimuli.drawn_picture_encoder import DrawnPictureEncoder
 
 __all__ = ["SHIPPED_GENERATOR", "DrawnPictures", "noise_schedule"]
 
@@ -56,6 +57,7 @@ class DrawnPictures(PictureGenerator):
     """
 
     architecture = "drawn_pictures"
+    feature_model = "drawn_pictures"
 
     def __init__(
         self,
@@ -109,6 +111,10 @@ class DrawnPictures(PictureGenerator):
             pictures = self._autoencoder.decode(self._denoised(latents, told, start))
             parts.append(pictures.permute(0, 2, 3, 1).numpy()[: len(features[chunk])])
         return np.concatenate(parts) if parts else np.zeros((0, self.height, self.width, 3), dtype=np.float32)
+
+    def features_of(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the vectors (picture, feature_dim) of pictures by the encoder that ships with the package."""
+        return DrawnPictureEncoder.load().embed(pixels)
 
     @property
     def _latent_shape(self) -> tuple[int, int, int]:

@@ -15,6 +15,7 @@ import torch
 from brain_decode.core.errors import ConfigError, DataError, listed, unknown_option
 from brain_decode.core.progress import track
 from brain_decode.stimuli.blur import Blur, blur_levels
+from brain_decode.stimuli.drawn_picture_targets import DRAWN_PICTURES, DrawnPictureTargets
 from brain_decode.stimuli.feature_cache import FeatureCache, assembled
 from brain_decode.stimuli.pictures import PictureFiles
 from brain_decode.stimuli.text_models import TextModel
@@ -27,6 +28,7 @@ _TEXTS_AT_ONCE = 64
 _READERS = 4  # threads that decode pictures
 _TEXT_KEYS = ("model", "template", "pooling")
 
+PictureModel = VisionModel | DrawnPictureTargets
 Cached = tuple[FeatureCache, Sequence[str]]  # a level, and the content hash of each stimulus in it
 
 
@@ -35,7 +37,8 @@ class TargetSettings:
     """The `stimuli:` block of a configuration.
 
     Args:
-        model: Folder or Hub id of a vision model.
+        model: Folder or Hub id of a vision model, or `drawn_pictures`: the encoder of drawings that ships with the
+            package.
         layers: See `VisionModel`; an empty list takes no pictures, only texts.
         pooling: See `VisionModel`.
         blurs: See `blur_levels`; each layer is taken from each blurred picture.
@@ -121,9 +124,9 @@ def target_features(
         if pictures is None:
             raise ConfigError("stimuli.layers need the pictures of the dataset; its entry has none (pictures:).")
         pictures.require(ids)
-        model = VisionModel(
-            str(settings.model), layers=settings.layers, pooling=settings.pooling, precision=settings.precision
-        )
+        chosen = {"layers": settings.layers, "pooling": settings.pooling, "precision": settings.precision}
+        is_shipped = settings.model == DRAWN_PICTURES
+        model = DrawnPictureTargets(**chosen) if is_shipped else VisionModel(str(settings.model), **chosen)
         levels |= _picture_levels(model, settings, pictures, ids, cache_folder)
         described |= {"model": model.source, "architecture": model.architecture, **model.describe()}
     if settings.text is not None:
@@ -140,7 +143,7 @@ def target_features(
 
 
 def _picture_levels(
-    model: VisionModel, settings: TargetSettings, pictures: PictureFiles, ids: Sequence[str], folder: Path
+    model: PictureModel, settings: TargetSettings, pictures: PictureFiles, ids: Sequence[str], folder: Path
 ) -> dict[str, Cached]:
     """Return the filled cache of each blur and layer, blur after blur."""
     blurs = blur_levels(settings.blurs)
@@ -162,7 +165,7 @@ def _picture_levels(
 
 def _fill(
     caches: Mapping[Blur, Sequence[FeatureCache]],
-    model: VisionModel,
+    model: PictureModel,
     pictures: PictureFiles,
     wanted: Mapping[str, str],
     batch_size: int,
@@ -194,7 +197,7 @@ def _read_ahead(pictures: PictureFiles, batches: Sequence[Sequence[str]]) -> Ite
                 yield [future.result() for future in current]
 
 
-def _description(model: VisionModel, layer: Layer, blur: Blur) -> dict[str, Any]:
+def _description(model: PictureModel, layer: Layer, blur: Blur) -> dict[str, Any]:
     return {**model.describe(), "layer": layer, "blur": blur.name}
 
 
