@@ -21,11 +21,11 @@ HEADING = "Seeing through EEG and MEG"
 RIDGE = ["encoder=time_means", "+encoder.bin_s=0.02", "+encoder.start_s=0.06", "+encoder.stop_s=0.5", "head=ridge"]
 MODELS: dict[str, list[str]] = {
     "time means, ridge": RIDGE,
-    "NICE": ["encoder=nice"],
-    "ATM-S": ["encoder=atm", "optimizer=adamw_atm"],
-    "near-linear projector": ["encoder=linear_projector", "optimizer=adamw_atm"],
+    "NICE": ["encoder=nice", "trainer.max_epochs=20"],
+    "near-linear projector": ["encoder=linear_projector", "trainer.max_epochs=20"],
+    "ATM-S": ["encoder=atm", "trainer.max_epochs=12"],
 }
-EPOCHS = ["trainer.batch_size=256", "trainer.max_epochs=30", "trainer.patience=6"]
+TRAINING = ["optimizer=adamw", "trainer.batch_size=256", "trainer.patience=5"]  # one setting for every network
 N_TRIALS = (4135, 8270, 16540, 33080)  # of 66160; drawn at random, each part within the next
 CURVE = "time means, ridge"
 NULL = ["datasets.loader.study.coupling=0"]
@@ -36,7 +36,7 @@ def run(data: Path, runs: Path) -> None:
     """Run what has not been run yet."""
     study = ["experiment=simulated_things_eeg2", f"paths.data={runs / 'data'}", "baselines={}"]
     for name, words in MODELS.items():
-        _run_once([*study, *words, *EPOCHS], runs / _folder(name))
+        _run_once([*study, *words, *TRAINING], runs / _folder(name))
     for count in N_TRIALS:
         _run_once([*study, *MODELS[CURVE], f"split.train_windows={count}"], runs / f"trials_{count}")
     small = ["experiment=simulated_things_reconstruction", f"paths.data={runs / 'data'}"]
