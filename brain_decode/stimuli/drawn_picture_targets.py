@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -23,7 +24,6 @@ class DrawnPictureTargets:
 
     Args:
         layers: It has one vector per picture, "projected".
-        pooling: Of no effect, as for every named layer.
         precision: "float32".
 
     Raises:
@@ -34,7 +34,7 @@ class DrawnPictureTargets:
     architecture = DrawnPictureEncoder.architecture
     device = torch.device("cpu")
 
-    def __init__(self, *, layers: Any = ("projected",), pooling: str = "cls", precision: str = "float32") -> None:
+    def __init__(self, *, layers: Sequence[Layer] = ("projected",), precision: str = "float32") -> None:
         if tuple(layers) != ("projected",) or precision != "float32":
             raise ConfigError(
                 f"stimuli.model={DRAWN_PICTURES} has the layer 'projected' in float32; got layers={list(layers)} and "

@@ -124,9 +124,7 @@ def target_features(
         if pictures is None:
             raise ConfigError("stimuli.layers need the pictures of the dataset; its entry has none (pictures:).")
         pictures.require(ids)
-        chosen = {"layers": settings.layers, "pooling": settings.pooling, "precision": settings.precision}
-        is_shipped = settings.model == DRAWN_PICTURES
-        model = DrawnPictureTargets(**chosen) if is_shipped else VisionModel(str(settings.model), **chosen)
+        model = _picture_model(settings)
         levels |= _picture_levels(model, settings, pictures, ids, cache_folder)
         described |= {"model": model.source, "architecture": model.architecture, **model.describe()}
     if settings.text is not None:
@@ -140,6 +138,14 @@ def target_features(
     space = hashlib.sha256(" ".join(cache.key for cache, _ in levels.values()).encode()).hexdigest()[:16]
     provenance = described | {"levels": list(levels), "dim": next(iter(widths.values())), "space": space}
     return TargetFeatures(assembled(list(levels.values()), cache_folder), tuple(levels), provenance)
+
+
+def _picture_model(settings: TargetSettings) -> PictureModel:
+    if settings.model == DRAWN_PICTURES:
+        return DrawnPictureTargets(layers=settings.layers, precision=settings.precision)
+    return VisionModel(
+        str(settings.model), layers=settings.layers, pooling=settings.pooling, precision=settings.precision
+    )
 
 
 def _picture_levels(
