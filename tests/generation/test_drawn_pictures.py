@@ -54,7 +54,7 @@ def test_drawings_are_pictures(drawn: np.ndarray) -> None:
     assert drawn.min() >= 0 and drawn.max() <= 1
 
 
-@pytest.mark.parametrize(("family", "least"), [("colour", 0.95), ("energy", 0.95), ("silhouette", 0.9)])
+@pytest.mark.parametrize(("family", "least"), [("colour", 0.97), ("energy", 0.95), ("silhouette", 0.93)])
 def test_drawings_from_true_vectors_are_told_apart(
     seen: np.ndarray, drawn: np.ndarray, family: str, least: float
 ) -> None:
@@ -70,7 +70,7 @@ def test_drawings_of_other_vectors_are_at_chance(seen: np.ndarray, drawn: np.nda
 
 def test_drawings_match_their_pictures_pixel_by_pixel(seen: np.ndarray, drawn: np.ndarray) -> None:
     correlations = [np.corrcoef(a.ravel(), b.ravel())[0, 1] for a, b in zip(seen, drawn, strict=True)]
-    assert np.mean(correlations) > 0.55
+    assert np.mean(correlations) > 0.6
 
 
 def test_nothing_known_still_gives_a_drawing_on_grey(generator: DrawnPictures) -> None:
