@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import mne
 import numpy as np
 import yaml
-
-from brain_decode.training.pilots import anonymous_mb
+from benchmarks._memory import peak_anonymous_mb
 
 RATE_HZ, N_CHANNELS, MINUTES = 256.0, 64, 20
 AIM_MB = 2048
-_POLL_S = 0.02
 
 
 def measure(size_gb: str = "0.5") -> Iterator[dict[str, Any]]:
@@ -32,7 +27,7 @@ def measure(size_gb: str = "0.5") -> Iterator[dict[str, Any]]:
         training = ["encoder=eegnet", "split=contiguous_kfold", "split.n_folds=2", "trainer.max_epochs=1"]
         cheap = ["baselines={time_means: {encoder: time_means}}", "memory_gib=0.5", f"out={folder / 'run'}"]
         for command, words in (("prepare", [*places, *chosen]), ("train", [*places, *chosen, *training, *cheap])):
-            peak_mb, seconds = _peak_anonymous_mb(["-m", "brain_decode", command, *words])
+            peak_mb, seconds = peak_anonymous_mb(["-m", "brain_decode", command, *words])
             yield {
                 "name": f"anonymous memory of {command}, simulated data",
                 "value": round(peak_mb),
@@ -78,16 +73,3 @@ def _write_entry(folder: Path) -> None:
     }
     (folder / "datasets").mkdir()
     (folder / "datasets" / "noise.yaml").write_text(yaml.safe_dump(entry))
-
-
-def _peak_anonymous_mb(words: Sequence[str]) -> tuple[float, float]:
-    """Run Python on these words and return the highest anonymous memory of the process, and the seconds it took."""
-    started = time.perf_counter()
-    child = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
-    peak = 0.0
-    while child.poll() is None:
-        peak = max(peak, anonymous_mb(child.pid))
-        time.sleep(_POLL_S)
-    if child.returncode:
-        raise RuntimeError(f"{' '.join(words[:3])} failed with status {child.returncode}.")
-    return peak, time.perf_counter() - started

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from brain_decode.stimuli.resizing import resize as resampled
+
 __all__ = ["COMPARED_SIDE", "compared", "resize", "resize_matrix"]
 
 COMPARED_SIDE = 256  # both pictures first, in every measure
@@ -13,9 +15,7 @@ COMPARED_SIDE = 256  # both pictures first, in every measure
 
 def resize(pixels: torch.Tensor, side: int) -> torch.Tensor:
     """Return pictures (picture, channel, height, width) at side x side, both axes stretched to it."""
-    if pixels.shape[-2:] == (side, side):
-        return pixels
-    return functional.interpolate(pixels, size=(side, side), mode="bilinear", antialias=True, align_corners=False)
+    return resampled(pixels, side, side, mode="bilinear")
 
 
 def resize_matrix(side: int, new_side: int) -> torch.Tensor:
