@@ -109,7 +109,7 @@ def _require_its_features(generator: PictureGenerator, name: str, trials: Trials
     if generator.feature_model is not None and model != generator.feature_model:
         raise ConfigError(
             f"generator={name} draws from features of '{generator.feature_model}', the run's are of "
-            f"{repr(model) if model else 'a feature file'}. Add stimuli.model={generator.feature_model}."
+            f"{repr(model) if model else 'a feature file'}. Add stimuli={{model: {generator.feature_model}}}."
         )
 
 
