@@ -33,7 +33,7 @@ _QUESTIONS = {
 }
 _SHEET = Path("reconstruction", "pictures", "contact_sheet.png")
 _SIZES: Mapping[str, Mapping[str, float]] = {
-    "standard": {},
+    "standard": {"n_exemplars": 16},  # enough showings for drawings that resemble what was seen
     "tiny": {
         "n_train_concepts": 80,
         "n_exemplars": 2,
