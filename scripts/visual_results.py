@@ -28,6 +28,8 @@ MODELS: dict[str, list[str]] = {
 TRAINING = ["optimizer=adamw", "trainer.batch_size=256", "trainer.patience=5"]  # one setting for every network
 N_TRIALS = (4135, 8270, 16540, 33080)  # of 66160; drawn at random, each part within the next
 CURVE = "time means, ridge"
+DEMO = ["datasets.loader.study.n_exemplars=16"]  # the study of the demo
+JUDGED = ("top1", "pixcorr", "ssim", "two_way_pixel_features", "two_way_resnet20_cifar10")
 NULL = ["datasets.loader.study.coupling=0"]
 MEG = ["datasets.loader.study.sensors=meg", "datasets.loader.study.n_coils=271", "datasets.loader.study.meg_system=ctf"]
 
@@ -39,7 +41,8 @@ def run(data: Path, runs: Path) -> None:
         _run_once([*study, *words, *TRAINING], runs / _folder(name))
     for count in N_TRIALS:
         _run_once([*study, *MODELS[CURVE], f"split.train_windows={count}"], runs / f"trials_{count}")
-    small = ["experiment=simulated_things_reconstruction", f"paths.data={runs / 'data'}"]
+    small = ["experiment=simulated_things_reconstruction", f"paths.data={runs / 'data'}", *DEMO]
+    small.append(f"judges={{networks: {data / 'weights'}}}")
     _run_once(small, runs / "pictures")
     _run_once([*small, *NULL], runs / "null")
     _run_once([*small, *MEG], runs / "meg")
@@ -100,7 +103,7 @@ def _pictures(runs: Path) -> list[str]:
     lines = ["| reconstruction, simulated | metric | value | ceiling | shuffled control |", "|---|---|---|---|---|"]
     for name, folder in {"EEG": "pictures", "EEG, coupling=0": "null", "MEG, 271 channels": "meg"}.items():
         scores = _read(runs / folder, "metrics")
-        for metric in ("top1", "pixcorr", "ssim", "two_way_pixel_features"):
+        for metric in JUDGED:
             entry = scores["metrics"][metric]
             beside = [_interval(entry[key]) if entry.get(key) else "" for key in ("ceiling", "shuffled")]
             lines.append(f"| {name} | {metric} | {_scored(scores, metric)} | {' | '.join(beside)} |")
