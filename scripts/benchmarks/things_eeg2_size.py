@@ -6,13 +6,17 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from benchmarks._memory import peak_anonymous_mb
+from benchmarks.training import Waits
 from omegaconf import OmegaConf
 
+from brain_decode.cli.app import main
 from brain_decode.cli.composition import compose
 from brain_decode.simulation.settings import StudySettings
 from brain_decode.simulation.study import make_study
+from brain_decode.training.batches import _Ahead
 
 EXPERIMENT = "experiment=simulated_things_eeg2"
 EPOCHS = 2
@@ -40,3 +44,20 @@ def measure(folder: str = "things_eeg2_size") -> Iterator[dict[str, Any]]:
             "dataset_gb": size_gb,
             "seconds": round(seconds, 1),
         }
+    yield _waiting([*words, *training], place / "run")
+
+
+def _waiting(words: list[str], folder: Path) -> dict[str, Any]:
+    """Train again in this process, and return the share of the steps that went into waiting for batches."""
+    shutil.rmtree(folder)
+    waits = Waits()
+    with patch.object(_Ahead, "__next__", waits.timed(_Ahead.__next__)):
+        if main(["train", *words, f"out={folder}"]):
+            raise RuntimeError("Training failed.")
+    return {
+        "name": "NICE on averages of four repetitions, waiting for data",
+        "value": round(100 * waits.share(), 2),
+        "unit": "% of a step",
+        "aim": 5,
+        "s_per_step": round(waits.seconds_per_batch(), 4),
+    }

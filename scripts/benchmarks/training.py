@@ -195,7 +195,7 @@ def _textbook_layout(own: torch.Tensor, peer: torch.Tensor) -> torch.Tensor:
     return own.reshape(peer.shape)
 
 
-class _Waits:
+class Waits:
     """Notes when training asked for a batch and when it got it; the first batch only starts the clock."""
 
     def __init__(self) -> None:
@@ -240,7 +240,7 @@ def _waiting(name: str) -> dict[str, Any]:
         encoder = encoder_class(SignalSpec(sensors, n_times, rate_hz, subjects=("01",)))
         head = Classification(encoder.embedding_dim, trials.target_spec)
         settings = {"max_epochs": 2, "batch_size": batch_size, "accelerator": "cpu"}
-        waits = _Waits()
+        waits = Waits()
         with patch.object(_Ahead, "__next__", waits.timed(_Ahead.__next__)):
             fit_network(encoder, head, reader, groups.rows, np.zeros(0, int), trainer=settings, optimizer={}, seed=0)
     return {
