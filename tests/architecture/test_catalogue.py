@@ -44,3 +44,8 @@ def test_every_dataset_composes_with_train(whole_catalogue: None, path: Path) ->
 @pytest.mark.parametrize("command", ["prepare", "demo"])
 def test_commands_built_on_train_compose(whole_catalogue: None, command: str) -> None:
     assert compose(command, ["seed=3"]).seed == 3
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "conf" / "experiment").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_doctor_takes_every_experiment(whole_catalogue: None, path: Path) -> None:
+    assert compose("doctor", [f"experiment={path.stem}"])
