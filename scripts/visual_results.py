@@ -23,6 +23,12 @@ MODELS: dict[str, list[str]] = {
     "time means, ridge": RIDGE,
     "NICE": ["encoder=nice", "trainer.max_epochs=20"],
     "near-linear projector": ["encoder=linear_projector", "trainer.max_epochs=20"],
+    "near-linear projector, 17 channels, rate 1e-4": [
+        "encoder=linear_projector",
+        "preprocessing=simulated_250_posterior",
+        "optimizer.lr=1e-4",
+        "trainer.max_epochs=20",
+    ],
     "ATM-S": ["encoder=atm", "trainer.max_epochs=12"],
 }
 TRAINING = ["optimizer=adamw", "trainer.batch_size=256", "trainer.patience=5"]  # one setting for every network
@@ -38,7 +44,7 @@ def run(data: Path, runs: Path) -> None:
     """Run what has not been run yet."""
     study = ["experiment=simulated_things_eeg2", f"paths.data={runs / 'data'}", "baselines={}"]
     for name, words in MODELS.items():
-        _run_once([*study, *words, *TRAINING], runs / _folder(name))
+        _run_once([*study, *TRAINING, *words], runs / _folder(name))
     for count in N_TRIALS:
         _run_once([*study, *MODELS[CURVE], f"split.train_windows={count}"], runs / f"trials_{count}")
     small = ["experiment=simulated_things_reconstruction", f"paths.data={runs / 'data'}", *DEMO]
