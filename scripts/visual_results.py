@@ -46,7 +46,7 @@ epoch chosen on held-out training pictures; ridge fits what 8 GiB hold (14,202 o
 What to keep in mind:
 
 - The near-linear projector overfits at that rate; the row with its authors' rate and channels was added after seeing
-  it. No other setting was tried twice. Responses are linear in the picture features here, which favours ridge.
+  it. No other setting was tried twice. Responses are linear in the picture features here, which favours linear maps.
 - Reconstructions are of the demo's study (3,840 training and 50 test pictures, ridge, the generator that ships with the
   package). Plain features (colour layout, oriented energy, silhouette) are not strictly held out: the picture encoder
   was trained to keep their leading components. ResNet-20 was trained on photographs by others and judges at 32 x 32.
