@@ -14,6 +14,8 @@ from brain_decode.signals.windows import Windows
 
 __all__ = ["answers_of_recording"]
 
+_AVERAGED_AT_ONCE = 32  # averages; each brings all its windows
+
 
 def answers_of_recording(
     decoder: BrainDecoder,
@@ -53,16 +55,12 @@ def answers_of_recording(
 
 def _averaged(decoder: BrainDecoder, windows: Windows, values: np.ndarray) -> tuple[list[str], np.ndarray]:
     """Answer the mean of the windows of each value, in the order in which values first appear."""
-    names = list(dict.fromkeys(values.tolist()))
+    codes, names = pd.factorize(values)
+    order = np.argsort(codes, kind="stable")
+    bounds = np.searchsorted(codes[order], np.arange(len(names) + 1))
     answers = []
-    for name in names:
-        processed = decoder.preprocessing.apply_windows(windows.rows(np.flatnonzero(values == name)))
-        mean = Windows(
-            processed.data.mean(axis=0, keepdims=True),
-            processed.rate_hz,
-            processed.start_s,
-            processed.space,
-            processed.table.iloc[:1],
-        )
-        answers.append(decoder.answer_preprocessed(mean))
-    return names, np.concatenate(answers)
+    for group in np.array_split(np.arange(len(names)), -(-len(names) // _AVERAGED_AT_ONCE)):
+        first, stop = bounds[group[0]], bounds[group[-1] + 1]
+        processed = decoder.preprocessing.apply_windows(windows.rows(order[first:stop]))
+        answers.append(decoder.answer_preprocessed(processed.run_means(bounds[group] - first)))
+    return names.tolist(), np.concatenate(answers)

@@ -85,6 +85,16 @@ class Windows:
         """Return the same windows with other samples."""
         return replace(self, data=data)
 
+    def run_means(self, starts: np.ndarray) -> Windows:
+        """Return one window per run of neighbouring windows: their mean, with the table row of the first.
+
+        Args:
+            starts: (run,) where each run begins, the first at 0; column `n_repetitions` says how long each is.
+        """
+        sizes = np.diff(np.append(starts, len(self)))
+        means = (np.add.reduceat(self.data, starts, axis=0) / sizes[:, None, None]).astype(self.data.dtype)
+        return replace(self, data=means, table=self.table.iloc[starts].assign(n_repetitions=sizes))
+
     def rows(self, indices: np.ndarray) -> Windows:
         """Return the windows at these positions."""
         return replace(self, data=self.data[indices], table=self.table.iloc[indices])

@@ -204,10 +204,7 @@ class RepetitionGroups:
 
     def average(self, windows: Windows) -> Windows:
         """Return one window per group: the mean of its repetitions; `windows` are in the order of `rows`."""
-        sums = np.add.reduceat(windows.data, self.starts, axis=0)
-        means = (sums / self.sizes[:, None, None]).astype(windows.data.dtype)
-        table = windows.table.iloc[self.starts].assign(n_repetitions=self.sizes)
-        return Windows(means, windows.rate_hz, windows.start_s, windows.space, table)
+        return windows.run_means(self.starts)
 
 
 def repetition_groups(table: pd.DataFrame, rows: np.ndarray, *, at_most: int | None = None) -> RepetitionGroups:
