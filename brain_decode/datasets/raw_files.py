@@ -6,13 +6,11 @@ import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-import mne
-
 from brain_decode.core.errors import DataError, unknown_option
+from brain_decode.signals.montages import standard_montage
 from brain_decode.signals.sensors import SENSOR_TYPES
 
 __all__ = [
@@ -71,7 +69,8 @@ def apply_settings(raw: Any, settings: ChannelSettings, label: str) -> tuple[str
 def electrode_names(names: Sequence[str]) -> list[str]:
     """Return the names that are positions of the 10-05 system, in their order; counters, qualities, motion are none."""
     # O9 and O10 are I1 and I2 in the finer of the two.
-    known = {name.lower() for montage in ("standard_1005", "standard_1020") for name in _montage(montage).ch_names}
+    montages = [standard_montage(name) for name in ("standard_1005", "standard_1020")]
+    known = {name.lower() for montage in montages for name in montage.ch_names}
     return [name for name in names if name.lower() in known]
 
 
@@ -85,7 +84,7 @@ def set_types(raw: Any, types: dict[str, str]) -> None:
 
 def _rename(raw: Any, label: str) -> None:
     """Strip trailing dots and follow the spelling of the 10-05 system."""
-    standard = {name.lower(): name for name in _montage("standard_1005").ch_names}
+    standard = {name.lower(): name for name in standard_montage("standard_1005").ch_names}
     stripped = {name: name.rstrip(".").strip() for name in raw.ch_names}
     renamed = {name: standard.get(short.lower(), short) for name, short in stripped.items()}
     if len(set(renamed.values())) < len(renamed):
@@ -99,7 +98,7 @@ def fill_positions(raw: Any, montage: str, label: str) -> tuple[str, ...]:
     Raises:
         DataError: No channel name is in the montage.
     """
-    positions = _montage(montage)
+    positions = standard_montage(montage)
     eeg = [n for n, kind in zip(raw.ch_names, raw.get_channel_types(), strict=True) if kind == "eeg"]
     known = raw.get_montage()
     placed = {} if known is None else known.get_positions()["ch_pos"]
@@ -124,18 +123,6 @@ def fill_positions(raw: Any, montage: str, label: str) -> tuple[str, ...]:
 
 def _is_placed(position: Any) -> bool:
     return bool((position == position).all() and (position != 0).any())
-
-
-@cache
-def _montage(name: str) -> Any:
-    available = mne.channels.get_builtin_montages()
-    # MNE 1.14 renames these montages; both names stand for the same positions.
-    wanted = name if name in available else name.replace("standard_", "colin27_")
-    if wanted not in available:
-        raise unknown_option("montage", name, available)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return mne.channels.make_standard_montage(wanted)
 
 
 def recording_files(path: Path, raw: Any) -> tuple[Path, ...]:

@@ -15,16 +15,11 @@ from brain_decode.datasets.base import dataset_folder
 from brain_decode.datasets.condition_trials import TrialTimes, trial_times
 from brain_decode.datasets.numpy_pickle import read_pickled, read_pickled_mapping
 from brain_decode.datasets.things_pictures import Pictures, pictures_of_paths
+from brain_decode.signals.montages import THINGS_EEG2_CHANNELS as CHANNELS
 from brain_decode.signals.recording import Entities
 
 __all__ = ["CHANNELS", "LAYOUTS", "POSTERIOR_CHANNELS", "CutFile", "find_files", "read_cut_file"]
 
-# Order of the channels in the files at 250 Hz. EASYCAP of 64; Fz was the reference, so it is absent.
-_NAMES = (
-    "Fp1 Fp2 AF7 AF3 AFz AF4 AF8 F7 F5 F3 F1 F2 F4 F6 F8 FT9 FT7 FC5 FC3 FC1 FCz FC2 FC4 FC6 FT8 FT10 T7 C5 C3 C1 Cz "
-    "C2 C4 C6 T8 TP9 TP7 CP5 CP3 CP1 CPz CP2 CP4 CP6 TP8 TP10 P7 P5 P3 P1 Pz P2 P4 P6 P8 PO7 PO3 POz PO4 PO8 O1 Oz O2"
-)
-CHANNELS = tuple(_NAMES.split())
 POSTERIOR_CHANNELS = CHANNELS[-17:]  # names that begin with P or O, which the authors' own preprocessing keeps
 
 # Layout to the files of the training and the test pictures in each participant's (for raw: session's) folder.

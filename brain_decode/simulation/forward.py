@@ -9,6 +9,7 @@ import numpy as np
 from mne.io.constants import FIFF
 
 from brain_decode.core.errors import ConfigError, unknown_option
+from brain_decode.signals.montages import THINGS_EEG2_CHANNELS, standard_montage
 
 __all__ = [
     "BRAIN_RADIUS_M",
@@ -26,15 +27,6 @@ HEAD_RADIUS_M = 0.095
 BRAIN_RADIUS_M = 0.9 * HEAD_RADIUS_M
 #: Number of electrodes to the montage that holds their positions.
 CAPS = {16: "biosemi16", 32: "biosemi32", 63: "standard_1005", 64: "biosemi64", 128: "biosemi128"}
-# The 63 recorded electrodes of THINGS-EEG2 (Gifford et al. 2022), whose reference was Fz.
-# fmt: off
-_THINGS_EEG2 = (
-    "Fp1", "Fp2", "AF7", "AF3", "AFz", "AF4", "AF8", "F7", "F5", "F3", "F1", "F2", "F4", "F6", "F8", "FT9", "FT7",
-    "FC5", "FC3", "FC1", "FCz", "FC2", "FC4", "FC6", "FT8", "FT10", "T7", "C5", "C3", "C1", "Cz", "C2", "C4", "C6",
-    "T8", "TP9", "TP7", "CP5", "CP3", "CP1", "CPz", "CP2", "CP4", "CP6", "TP8", "TP10", "P7", "P5", "P3", "P1", "Pz",
-    "P2", "P4", "P6", "P8", "PO7", "PO3", "POz", "PO4", "PO8", "O1", "Oz", "O2",
-)
-# fmt: on
 
 
 @dataclass(frozen=True)
@@ -68,17 +60,11 @@ def eeg_info(n_channels: int, rate_hz: float) -> mne.Info:
     """
     if n_channels not in CAPS:
         raise unknown_option("number of electrodes", str(n_channels), [str(n) for n in CAPS])
-    montage = mne.channels.make_standard_montage(_known_montage(CAPS[n_channels]))
-    names = list(_THINGS_EEG2) if n_channels == 63 else montage.ch_names
+    montage = standard_montage(CAPS[n_channels])
+    names = list(THINGS_EEG2_CHANNELS) if n_channels == 63 else montage.ch_names
     info = mne.create_info(names, rate_hz, "eeg", verbose=False)
     info.set_montage(montage, verbose=False)
     return info
-
-
-def _known_montage(name: str) -> str:
-    """Return the name this version of MNE has for a montage; 1.14 drops the older one of two for the same positions."""
-    newer = "colin27_1005"
-    return newer if name == "standard_1005" and newer in mne.channels.get_builtin_montages() else name
 
 
 def meg_info(n_channels: int, rate_hz: float, system: str = "opm") -> mne.Info:
