@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from brain_decode.core.errors import DataError, StorageError
 
 __all__ = [
     "make_folder",
+    "fill_atomically",
     "place_beside",
     "read_json_object",
     "remove_abandoned",
@@ -113,6 +114,29 @@ def write_atomically(path: Path, content: bytes | str | Mapping[str, Any] | list
             _write_through(beside, data)
             os.replace(beside, path)
         _flush_folder(path.parent)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    return path
+
+
+def fill_atomically(path: Path, fill: Callable[[Path], None]) -> Path:
+    """Let `fill` write a large file beside its place, then rename it; a reader never sees half of it.
+
+    Args:
+        path: Where it goes; its folder is created.
+        fill: Writes the empty file it is given.
+
+    Returns:
+        `path`.
+
+    Raises:
+        StorageError: The disk is full, or the folder cannot be written.
+    """
+    make_folder(path.parent)
+    try:
+        with place_beside(path) as beside:
+            fill(beside)
+            beside.rename(path)
     except OSError as error:
         raise storage_error(path, error) from error
     return path

@@ -8,13 +8,19 @@ import json
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from brain_decode.core.errors import DataError
-from brain_decode.core.files import make_folder, place_beside, remove_abandoned, storage_error, write_atomically
+from brain_decode.core.files import (
+    fill_atomically,
+    make_folder,
+    remove_abandoned,
+    write_atomically,
+)
 
 __all__ = ["FeatureCache", "assembled"]
 
@@ -138,7 +144,7 @@ def assembled(levels: Sequence[tuple[FeatureCache, Sequence[str]]], root: Path) 
         digest.update(f"{cache.key}:{' '.join(contents)};".encode())
     path = Path(root) / f"{digest.hexdigest()[:24]}.npy"
     if not path.is_file():
-        _write_joint(path, levels)
+        fill_atomically(path, partial(_write_joint, levels))
     try:
         joint = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -148,15 +154,10 @@ def assembled(levels: Sequence[tuple[FeatureCache, Sequence[str]]], root: Path) 
     return joint[:, 0] if len(levels) == 1 else joint
 
 
-def _write_joint(path: Path, levels: Sequence[tuple[FeatureCache, Sequence[str]]]) -> None:
+def _write_joint(levels: Sequence[tuple[FeatureCache, Sequence[str]]], path: Path) -> None:
     shape = (len(levels[0][1]), len(levels), int(levels[0][0].dim or 0))
-    try:
-        with place_beside(path) as beside:
-            joint = np.lib.format.open_memmap(beside, mode="w+", dtype=np.float32, shape=shape)
-            for level, (cache, contents) in enumerate(levels):
-                for positions, vectors in cache.parts(contents):
-                    joint[positions, level] = vectors
-            joint.flush()
-            beside.rename(path)
-    except OSError as error:
-        raise storage_error(path, error) from error
+    joint = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    for level, (cache, contents) in enumerate(levels):
+        for positions, vectors in cache.parts(contents):
+            joint[positions, level] = vectors
+    joint.flush()

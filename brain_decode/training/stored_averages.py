@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 
-from brain_decode.core.files import make_folder, place_beside, storage_error
+from brain_decode.core.files import fill_atomically
 from brain_decode.core.progress import track
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.spec import SignalSpec
@@ -75,13 +76,7 @@ def store_averages(reader: _Averages, spec: SignalSpec, path: Path) -> StoredAve
         StorageError: The disk is full.
     """
     if not path.is_file():
-        try:
-            make_folder(path.parent)
-            with place_beside(path) as partial:
-                _write(reader, spec, partial)
-                partial.rename(path)
-        except OSError as error:
-            raise storage_error(path, error) from error
+        fill_atomically(path, partial(_write, reader, spec))
     return StoredAverages(path, spec, reader)
 
 

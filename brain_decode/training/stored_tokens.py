@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 
 from brain_decode.core.errors import SpecMismatch
-from brain_decode.core.files import make_folder, place_beside, storage_error
+from brain_decode.core.files import fill_atomically
 from brain_decode.core.progress import track
 from brain_decode.tokenizers.base import Tokens
 from brain_decode.training.batches import Batch
@@ -96,17 +97,11 @@ def store_tokens(encoder: Any, data: PretrainingWindows, path: Path, batch_size:
     """
     require_storable(encoder.tokenizer.codebook_size)
     if not path.is_file():
-        try:
-            make_folder(path.parent)
-            with place_beside(path) as partial:
-                _write(encoder, data, partial, batch_size)
-                partial.rename(path)
-        except OSError as error:
-            raise storage_error(path, error) from error
+        fill_atomically(path, partial(_write, encoder, data, batch_size))
     return StoredTokens(path, encoder.tokenizer)
 
 
-def _write(encoder: Any, data: PretrainingWindows, path: Path, batch_size: int) -> None:
+def _write(encoder: Any, data: PretrainingWindows, batch_size: int, path: Path) -> None:
     parts = data.one_size_at_a_time(np.arange(len(data.table)), batch_size)
     first = encoder.tokenize(data.signal(parts[0])).codes
     shape = (len(data.table), *first.shape[1:])
