@@ -109,13 +109,13 @@ class UniversalRetrieval(Retrieval):
 
     def forward(self, embedding: BrainEmbedding) -> torch.Tensor:
         """Return vectors (batch, dim)."""
-        return self.experts(self.projector(embedding.pooled))
+        return self.experts(super().forward(embedding))
 
     def contrastive_loss(self, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         """Return the contrastive part of the loss; `target` is (batch, dim)."""
         if self.objective == "clip":
             return super().contrastive_loss(output, target)
-        stimulus = functional.normalize(target.to(output.dtype), dim=-1)
+        stimulus = functional.normalize(self.target_vectors(target).to(output.dtype), dim=-1)
         mixes = self.objective == "mixco_then_soft_clip" and self.training and self.share_done < self.mixco_share
         if not mixes:
             return soft_clip(functional.normalize(output, dim=-1), stimulus, self.soft_temperature)
