@@ -14,6 +14,7 @@ from brain_decode.core.errors import ConfigError, SpecMismatch, unknown_option
 from brain_decode.core.seeding import derived_seed, torch_generator
 from brain_decode.generation.base import PictureGenerator
 from brain_decode.generation.pipeline_layout import adapter_feature_dim, check_layout
+from brain_decode.stimuli.resizing import resize
 
 __all__ = ["IPAdapter"]
 
@@ -158,10 +159,7 @@ class IPAdapter(PictureGenerator):
     def _starts(self, starts: np.ndarray) -> torch.Tensor:
         """Return pictures (n, 3, height, width) at the size of the generator."""
         pictures = torch.from_numpy(np.ascontiguousarray(starts, dtype=np.float32)).permute(0, 3, 1, 2)
-        if pictures.shape[2:] == (self.height, self.width):
-            return pictures
-        size = (self.height, self.width)
-        return torch.nn.functional.interpolate(pictures, size, mode="bilinear", antialias=True).clamp(0, 1)
+        return resize(pictures, self.height, self.width, mode="bilinear")
 
     def _strength(self) -> float:
         """Return the strength, but for one step at least: diffusers refuses to take none."""

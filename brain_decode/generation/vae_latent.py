@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from brain_decode.core.errors import ConfigError, SpecMismatch
 from brain_decode.core.files import read_json_object
 from brain_decode.generation.base import PictureGenerator
 from brain_decode.generation.pipeline_layout import check_model
+from brain_decode.stimuli.resizing import centre_crop, resize_shorter_side
 
 __all__ = ["VAELatent"]
 
@@ -103,7 +103,7 @@ class VAELatent(PictureGenerator):
         return torch.cat(parts).cpu().numpy() if parts else np.zeros(nothing, np.float32)
 
     def _encode(self, pictures: torch.Tensor) -> torch.Tensor:
-        square = _middle_square(pictures.permute(0, 3, 1, 2), self.height)
+        square = centre_crop(resize_shorter_side(pictures.permute(0, 3, 1, 2), self.height), self.height, self.width)
         return self.model.encode(2 * square - 1).latent_dist.mean.flatten(1)
 
     def _decode(self, latents: torch.Tensor) -> torch.Tensor:
@@ -127,13 +127,3 @@ def _autoencoder_folder(source: Path) -> Path:
         if (folder / "config.json").is_file():
             return folder
     raise ConfigError(f"There is no autoencoder at '{source}': neither it nor its folder vae/ has a config.json.")
-
-
-def _middle_square(pictures: torch.Tensor, side: int) -> torch.Tensor:
-    """Return (n, 3, side, side): the shorter side scaled, the middle kept."""
-    height, width = pictures.shape[2:]
-    scale = side / min(height, width)
-    size = (max(round(height * scale), side), max(round(width * scale), side))
-    scaled = functional.interpolate(pictures, size, mode="bicubic", antialias=True).clamp(0, 1)
-    top, left = (size[0] - side) // 2, (size[1] - side) // 2
-    return scaled[:, :, top : top + side, left : left + side]

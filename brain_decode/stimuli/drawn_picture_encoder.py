@@ -11,10 +11,10 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
-from torch.nn import functional
 
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.core.files import read_json_object
+from brain_decode.stimuli.resizing import resize
 
 __all__ = ["SHIPPED_ENCODER", "DrawnPictureEncoder"]
 
@@ -105,10 +105,7 @@ class DrawnPictureEncoder(nn.Module):
 
     def _as_tensor(self, pixels: np.ndarray) -> torch.Tensor:
         pictures = torch.from_numpy(np.asarray(pixels, dtype=np.float32)).permute(0, 3, 1, 2)
-        if pictures.shape[-2:] == (self.side, self.side):
-            return pictures
-        size = (self.side, self.side)
-        return functional.interpolate(pictures, size, mode="bilinear", antialias=True).clamp(0, 1)
+        return resize(pictures, self.side, self.side, mode="bilinear")
 
 
 def _check_pixels(pixels: np.ndarray) -> None:

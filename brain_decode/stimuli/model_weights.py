@@ -16,7 +16,7 @@ from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.core.files import read_json_object, sha256_of
 from brain_decode.core.model_source import local_folder
 
-__all__ = ["load_transformer", "model_folder", "weights_hash"]
+__all__ = ["load_transformer", "model_folder", "quiet_transformers", "weights_hash"]
 
 _FILES = (
     "config.json",
@@ -80,7 +80,7 @@ def load_transformer(folder: Path, *, unused: tuple[str, ...] = ()) -> nn.Module
         DataError: Damaged weights, or weights that are missing: random ones never stand in for them.
     """
     try:
-        with _quiet():
+        with quiet_transformers():
             model, found = _model_class(folder).from_pretrained(
                 str(folder),
                 use_safetensors=True,
@@ -112,7 +112,7 @@ def _model_class(folder: Path) -> Any:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_transformers() -> Iterator[None]:
     """Keep transformers from listing the weights of the other tower."""
     from transformers.utils import logging
 

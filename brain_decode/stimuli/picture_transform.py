@@ -14,7 +14,7 @@ from brain_decode.core.errors import ConfigError
 from brain_decode.core.files import read_json_object
 from brain_decode.stimuli.resizing import centre_crop, resize, resize_shorter_side
 
-__all__ = ["PictureTransform"]
+__all__ = ["CLIP_MEAN", "CLIP_STD", "PictureTransform"]
 
 _MODES = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # as Pillow numbers them
 _UNSUPPORTED = ("crop_pct", "do_pad", "do_thumbnail", "do_align_long_axis", "do_split_image")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import torch
 from torch import nn
 
 from brain_decode.core.errors import DataError, listed
+from brain_decode.stimuli.model_weights import quiet_transformers
 
 __all__ = ["ClipImage", "open_clip_image"]
 
@@ -40,7 +39,7 @@ def open_clip_image(folder: Path) -> nn.Module:
         config = CLIPConfig.from_pretrained(str(folder), local_files_only=True)
         vision: Any = config.vision_config
         vision.projection_dim = config.projection_dim  # the folder's own says it for both sides at once
-        with _quiet():  # the text side of the same file is left out on purpose
+        with quiet_transformers():  # the text side of the same file is left out on purpose
             loaded: Any = CLIPVisionModelWithProjection.from_pretrained(
                 str(folder), config=vision, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
@@ -54,18 +53,3 @@ def open_clip_image(folder: Path) -> nn.Module:
     if missing:
         raise DataError(f"'{folder}' lacks weights of CLIP's image side: {listed(missing)}. Copy the whole folder.")
     return ClipImage(model).eval().requires_grad_(False)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    from transformers.utils import logging
-
-    level, has_bar = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if has_bar:
-            logging.enable_progress_bar()

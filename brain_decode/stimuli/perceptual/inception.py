@@ -10,11 +10,11 @@ from torch.nn import functional
 
 from brain_decode.stimuli.perceptual.layers import NamedConvolution
 
-__all__ = ["InceptionV3"]
+__all__ = ["IMAGENET_MEAN", "IMAGENET_STD", "InceptionV3"]
 
 _MIXED = ("5b", "5c", "5d", "6a", "6b", "6c", "6d", "6e", "7a", "7b", "7c")
 _OWN_MEAN, _OWN_SCALE = 0.5, 0.5
-_IMAGENET_MEAN, _IMAGENET_SCALE = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class _Mixed35(nn.Module):
@@ -166,7 +166,7 @@ class InceptionV3(nn.Module):
 
 
 def _own_range(pictures: torch.Tensor) -> torch.Tensor:
-    mean, scale = (pictures.new_tensor(values)[:, None, None] for values in (_IMAGENET_MEAN, _IMAGENET_SCALE))
+    mean, scale = (pictures.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
     return (pictures * scale + mean - _OWN_MEAN) / _OWN_SCALE
 
 

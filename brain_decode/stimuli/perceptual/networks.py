@@ -16,18 +16,19 @@ from brain_decode.core.errors import ConfigError, unknown_option
 from brain_decode.stimuli.perceptual.alexnet import AlexNet
 from brain_decode.stimuli.perceptual.clip import open_clip_image
 from brain_decode.stimuli.perceptual.efficientnet import EfficientNetB1
-from brain_decode.stimuli.perceptual.inception import InceptionV3
+from brain_decode.stimuli.perceptual.inception import IMAGENET_MEAN, IMAGENET_STD, InceptionV3
 from brain_decode.stimuli.perceptual.resizing import compared, resize
 from brain_decode.stimuli.perceptual.resnet20 import ResNet20
 from brain_decode.stimuli.perceptual.resnet50 import ResNet50
 from brain_decode.stimuli.perceptual.weights import find_weights, load_network
+from brain_decode.stimuli.picture_transform import CLIP_MEAN, CLIP_STD
 
 __all__ = ["NETWORKS", "Measure", "PerceptualNetwork", "PublishedNetwork", "open_networks"]
 
 Measure = Literal["two_way", "distance"]
 Channels = tuple[float, float, float]
-_IMAGENET: tuple[Channels, Channels] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_CLIP: tuple[Channels, Channels] = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
+_IMAGENET: tuple[Channels, Channels] = (IMAGENET_MEAN, IMAGENET_STD)
+_CLIP: tuple[Channels, Channels] = (CLIP_MEAN, CLIP_STD)
 _BATCH = 16
 _COMPAT = "2024"
 
