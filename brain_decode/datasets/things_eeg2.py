@@ -17,7 +17,14 @@ from brain_decode.datasets.condition_trials import ConditionTrials
 from brain_decode.datasets.raw_files import fill_positions
 from brain_decode.datasets.things_eeg2_files import CutFile, find_files, read_cut_file
 from brain_decode.datasets.things_eeg2_raw import read_raw_file
-from brain_decode.datasets.things_pictures import PARTITIONS, Pictures, read_pictures, require_same_pictures
+from brain_decode.datasets.things_pictures import (
+    PARTITIONS,
+    Pictures,
+    condition_events,
+    picture_events,
+    read_pictures,
+    require_same_pictures,
+)
 from brain_decode.signals.mne_conversion import sensors_from_info
 from brain_decode.signals.recording import Entities, Recording
 from brain_decode.signals.sensors import Sensors
@@ -101,7 +108,7 @@ class ThingsEEG2(Dataset):
             )
         rows = raw.triggers - 1
         repetition = pd.Series(rows).groupby(rows).cumcount().to_numpy() + 1
-        events = _events(known, rows, repetition, raw.onsets_s, entities.task)
+        events = picture_events(known, rows, repetition, entities.task, shown_s=_SHOWN_S, onsets_s=raw.onsets_s)
         sensors, notes = self._sensors(raw.channel_names, raw.channel_types, path)
         return Recording(
             entities=entities,
@@ -120,15 +127,13 @@ class ThingsEEG2(Dataset):
         self._require_count("pictures", cut.n_pictures, entities.task, 0, path)
         self._require_count("repetitions", cut.n_repetitions, entities.task, 1, path)
         known = self._pictures_of(cut, entities.task, pictures, path)
-        rows = np.repeat(np.arange(cut.n_pictures), cut.n_repetitions)
-        repetition = np.tile(np.arange(1, cut.n_repetitions + 1), cut.n_pictures)
         kind = "feature" if self.unit == "1" else "eeg"
         sensors, notes = self._sensors(cut.channel_names, (kind,) * len(cut.channel_names), path)
         return Recording(
             entities=entities,
             space=sensors,
             rate_hz=cut.times.rate_hz,
-            events=_events(known, rows, repetition, np.full(len(rows), np.nan), entities.task),
+            events=condition_events(known, cut.n_repetitions, entities.task, shown_s=_SHOWN_S),
             source=ConditionTrials(cut.array, UNIT_FACTORS[self.unit]),
             continuous=False,
             start_s=cut.times.start_s,
@@ -190,19 +195,3 @@ def _require_both(chosen: Mapping[Entities, Path]) -> None:
                 f"{path} is there without the file of the '{other}' pictures beside it. Copy both, or say "
                 f"datasets.tasks=[{entities.task}]."
             )
-
-
-def _events(
-    pictures: Pictures, rows: np.ndarray, repetition: np.ndarray, onsets_s: np.ndarray, partition: str
-) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "onset_s": onsets_s,
-            "duration_s": _SHOWN_S,
-            "trial_type": "picture",
-            "stimulus": np.asarray(pictures.names, dtype=object)[rows],
-            "concept": np.asarray(pictures.concepts, dtype=object)[rows],
-            "partition": partition,
-            "repetition": repetition,
-        }
-    )

@@ -17,7 +17,7 @@ from brain_decode.datasets.base import Dataset, Facts, choose_recordings, datase
 from brain_decode.datasets.condition_trials import ConditionTrials, trial_times
 from brain_decode.datasets.numpy_pickle import read_pickled_mapping
 from brain_decode.datasets.things_meg_pictures import MegPictures, picture_table, read_meg_pictures
-from brain_decode.datasets.things_pictures import PARTITIONS, Pictures, read_pictures
+from brain_decode.datasets.things_pictures import PARTITIONS, Pictures, condition_events, read_pictures
 from brain_decode.signals.mne_conversion import recording_from_epochs
 from brain_decode.signals.recording import Entities, Recording
 from brain_decode.signals.sensors import Sensors
@@ -131,7 +131,7 @@ class ThingsMEG(Dataset):
             entities=entities,
             space=Sensors(names, ("mag",) * len(names)),
             rate_hz=times.rate_hz,
-            events=_array_events(known, n_repetitions, entities.task),
+            events=condition_events(known, n_repetitions, entities.task, shown_s=_SHOWN_S),
             source=ConditionTrials(array),
             continuous=False,
             start_s=times.start_s,
@@ -180,18 +180,3 @@ def _known_pictures(pictures: Mapping[str, Pictures], partition: str, n_pictures
             f"{len(pictures[partition])}. Complete the pictures, or use files of one source."
         )
     return pictures[partition]
-
-
-def _array_events(pictures: Pictures, n_repetitions: int, partition: str) -> pd.DataFrame:
-    rows = np.repeat(np.arange(len(pictures)), n_repetitions)
-    return pd.DataFrame(
-        {
-            "onset_s": np.nan,
-            "duration_s": _SHOWN_S,
-            "trial_type": "picture",
-            "stimulus": np.asarray(pictures.names, dtype=object)[rows],
-            "concept": np.asarray(pictures.concepts, dtype=object)[rows],
-            "partition": partition,
-            "repetition": np.tile(np.arange(1, n_repetitions + 1), len(pictures)),
-        }
-    )

@@ -10,11 +10,21 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from brain_decode.core.errors import DataError, listed
 from brain_decode.datasets.numpy_pickle import read_pickled_mapping
 
-__all__ = ["PARTITIONS", "Pictures", "concept_of_folder", "pictures_of_paths", "read_pictures", "require_same_pictures"]
+__all__ = [
+    "PARTITIONS",
+    "Pictures",
+    "concept_of_folder",
+    "condition_events",
+    "picture_events",
+    "pictures_of_paths",
+    "read_pictures",
+    "require_same_pictures",
+]
 
 PARTITIONS = ("train", "test")
 _METADATA = "image_metadata.npy"
@@ -154,3 +164,42 @@ def _checked(files: Sequence[str], folders: Sequence[str], source: Path) -> Pict
     if repeated:
         raise DataError(f"{source}: the pictures {listed(repeated)} occur twice. Take the file from its source.")
     return Pictures(names, tuple(concept_of_folder(folder) for folder in folders), source)
+
+
+def picture_events(
+    pictures: Pictures,
+    rows: np.ndarray,
+    repetition: np.ndarray,
+    partition: str,
+    *,
+    shown_s: float,
+    onsets_s: np.ndarray | float = np.nan,
+) -> pd.DataFrame:
+    """Return the event table of pictures that were shown.
+
+    Args:
+        pictures: Names and concepts.
+        rows: (event,) which of them each event shows.
+        repetition: (event,) from 1.
+        partition: "train" or "test".
+        shown_s: How long a picture stays.
+        onsets_s: (event,) seconds; NaN for cut trials.
+    """
+    return pd.DataFrame(
+        {
+            "onset_s": onsets_s,
+            "duration_s": shown_s,
+            "trial_type": "picture",
+            "stimulus": np.asarray(pictures.names, dtype=object)[rows],
+            "concept": np.asarray(pictures.concepts, dtype=object)[rows],
+            "partition": partition,
+            "repetition": repetition,
+        }
+    )
+
+
+def condition_events(pictures: Pictures, n_repetitions: int, partition: str, *, shown_s: float) -> pd.DataFrame:
+    """Return the event table of cut trials in the order of pictures, the repetitions of each one after the other."""
+    rows = np.repeat(np.arange(len(pictures)), n_repetitions)
+    repetition = np.tile(np.arange(1, n_repetitions + 1), len(pictures))
+    return picture_events(pictures, rows, repetition, partition, shown_s=shown_s)
