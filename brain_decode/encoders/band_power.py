@@ -30,6 +30,7 @@ class BandPower(ClosedFormEncoder):
     """
 
     architecture = "band_power"
+    sees_labels = False
 
     def __init__(self, signal_spec: SignalSpec, bands_hz: Sequence[Sequence[float]] = CLASSICAL_BANDS_HZ) -> None:
         super().__init__(signal_spec)

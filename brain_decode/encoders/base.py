@@ -117,7 +117,13 @@ class Encoder(nn.Module, ABC):
 
 
 class ClosedFormEncoder(FittedBuffers, Encoder):
-    """An encoder fitted in closed form; works in float64 numpy, its arrays are buffers."""
+    """An encoder fitted in closed form; works in float64 numpy, its arrays are buffers.
+
+    Attributes:
+        sees_labels: False where `fit` makes nothing of labels, so that a permutation test need not fit it again.
+    """
+
+    sees_labels: ClassVar[bool] = True
 
     def __init__(self, signal_spec: SignalSpec) -> None:
         super().__init__(signal_spec)
@@ -131,9 +137,16 @@ class ClosedFormEncoder(FittedBuffers, Encoder):
     def transform(self, windows: np.ndarray) -> np.ndarray:
         """Return (window, embedding_dim) float64."""
 
-    def fit(self, batch: SignalBatch, labels: np.ndarray | None) -> None:
-        """Fit on a training batch."""
-        self.fit_arrays(batch.signal.detach().cpu().double().numpy(), labels)
+    def fit_transform(self, windows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """Fit, and return what `transform` makes of the training windows."""
+        self.fit_arrays(windows, labels)
+        return self.transform(windows)
+
+    def fit(self, batch: SignalBatch, labels: np.ndarray | None) -> BrainEmbedding:
+        """Fit on a training batch, and return its embedding."""
+        self.require_spec(batch)
+        windows = batch.signal.detach().cpu().double().numpy()
+        return BrainEmbedding(torch.from_numpy(self.fit_transform(windows, labels)))
 
     def forward(self, batch: SignalBatch) -> BrainEmbedding:
         self.require_spec(batch)

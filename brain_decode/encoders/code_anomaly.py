@@ -31,6 +31,7 @@ class CodeAnomaly(FrozenCodesEncoder):
 
     architecture = "code_anomaly"
     fitted_names = ("log_share", "mean", "scale")
+    sees_labels = False
 
     def __init__(self, signal_spec: SignalSpec, tokenizer: Mapping[str, Any]) -> None:
         super().__init__(signal_spec, tokenizer)

@@ -37,6 +37,7 @@ class CodeNgrams(FrozenCodesEncoder):
 
     architecture = "code_ngrams"
     fitted_names = ("ngrams",)
+    sees_labels = False
 
     def __init__(
         self,

@@ -35,6 +35,7 @@ class FilterbankTangent(ClosedFormEncoder):
 
     architecture = "filterbank_tangent"
     fitted_names = ("filters", "references")
+    sees_labels = False
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ class Flatten(ClosedFormEncoder):
     """
 
     architecture = "flatten"
+    sees_labels = False
 
     def __init__(self, signal_spec: SignalSpec) -> None:
         super().__init__(signal_spec)

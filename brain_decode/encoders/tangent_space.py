@@ -28,6 +28,7 @@ class TangentSpace(ClosedFormEncoder):
 
     architecture = "tangent_space"
     fitted_names = ("filters", "reference")
+    sees_labels = False
 
     def __init__(self, signal_spec: SignalSpec, estimator: str = "oas") -> None:
         super().__init__(signal_spec)
@@ -42,9 +43,17 @@ class TangentSpace(ClosedFormEncoder):
 
     def fit_arrays(self, windows: np.ndarray, labels: np.ndarray | None) -> None:
         """Fit the scale, the subspace and the mean covariance; labels are not used."""
+        self._fitted_covariances(windows)
+
+    def fit_transform(self, windows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """Fit, and return the tangent vectors of the training windows, whose covariances are computed once."""
+        return tangent_space(self._fitted_covariances(windows), self.fitted("reference"), metric="riemann")
+
+    def _fitted_covariances(self, windows: np.ndarray) -> np.ndarray:
         filters = signal_filters(windows, self.signal_spec.sensors)
         covariances = window_covariances(filters @ windows, self.estimator)
         self.store_fitted(filters=filters, reference=gmean(covariances, metric="riemann"))
+        return covariances
 
     def transform(self, windows: np.ndarray) -> np.ndarray:
         """Return (window, embedding_dim) tangent vectors."""

@@ -29,6 +29,7 @@ class TimeMeans(ClosedFormEncoder):
 
     architecture = "time_means"
     fitted_names = ("scale",)
+    sees_labels = False
 
     def __init__(
         self,

@@ -51,6 +51,14 @@ class XdawnTangent(ClosedFormEncoder):
             ConfigError: No class labels.
             DataError: Flat channels or values that are not finite.
         """
+        self._fitted_covariances(windows, labels)
+
+    def fit_transform(self, windows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+        """Fit, and return the tangent vectors of the training windows, whose covariances are computed once."""
+        covariances = self._fitted_covariances(windows, labels)
+        return tangent_space(covariances, self.fitted("reference"), metric="riemann")
+
+    def _fitted_covariances(self, windows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         if labels is None:
             raise ConfigError("xdawn_tangent needs class labels. Choose tangent_space or time_means for this task.")
         subspace = signal_filters(windows, self.signal_spec.sensors)
@@ -59,6 +67,7 @@ class XdawnTangent(ClosedFormEncoder):
         covariances = self._covariances(windows, filters, prototypes)
         reference = gmean(covariances, metric="riemann")
         self.store_fitted(filters=filters, prototypes=prototypes, reference=reference)
+        return covariances
 
     def transform(self, windows: np.ndarray) -> np.ndarray:
         """Return (window, embedding_dim) tangent vectors."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["N_BINS", "ece", "reliability_bins", "top_confidence"]
+__all__ = ["N_BINS", "calibration_gaps", "ece", "reliability_bins", "top_confidence"]
 
 N_BINS = 15  # Guo et al. 2017, equal width
 
@@ -29,6 +29,23 @@ def ece(truth: np.ndarray, probabilities: np.ndarray) -> float:
     confidence, is_right, bins = top_confidence(probabilities, truth)
     difference = np.bincount(bins, is_right - confidence, minlength=N_BINS)
     return float(np.abs(difference).sum() / len(truth))
+
+
+def calibration_gaps(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return (n,) what each window adds to the calibration error, whose mean is 0 on average for a calibrated decoder.
+
+    The error of a bin takes the sign that the other windows of the bin give it, so that noise, which has either sign,
+    cancels; `ece` takes every deviation as positive, and grows with the number of bins. A small error is understated
+    rather than overstated, and noise may make the mean negative.
+
+    Args:
+        probabilities: (n, n_classes).
+        truth: (n,) class indices.
+    """
+    confidence, is_right, bins = top_confidence(probabilities, truth)
+    gap = is_right - confidence
+    others = np.bincount(bins, gap, minlength=N_BINS)[bins] - gap
+    return np.sign(others) * gap
 
 
 def reliability_bins(truth: np.ndarray, probabilities: np.ndarray) -> list[dict[str, float]]:

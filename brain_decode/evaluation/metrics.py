@@ -64,13 +64,27 @@ def accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
     return float(accuracy_score(truth, predicted))
 
 
-def pearson(truth: np.ndarray, predicted: np.ndarray) -> float:
-    """Return the correlation over windows, averaged over the columns of (n, dim); 0 for a constant prediction."""
+def pearson(truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray | None = None) -> float:
+    """Return the correlation over windows, averaged over the columns of (n, dim); 0 for a constant prediction.
+
+    Args:
+        truth: (n,) or (n, dim).
+        predicted: The same shape.
+        folds: (n,) both are centred within each fold; over all windows where None.
+    """
     truth, predicted = (np.reshape(array, (len(array), -1)).astype(float) for array in (truth, predicted))
-    truth, predicted = truth - truth.mean(axis=0), predicted - predicted.mean(axis=0)
+    codes = np.zeros(len(truth), dtype=int) if folds is None else folds
+    truth, predicted = _centred(truth, codes), _centred(predicted, codes)
     scale = np.sqrt((truth**2).sum(axis=0) * (predicted**2).sum(axis=0))
     product = (truth * predicted).sum(axis=0)
     return float(np.divide(product, scale, out=np.zeros_like(product), where=scale > 0).mean())
+
+
+def _centred(values: np.ndarray, folds: np.ndarray) -> np.ndarray:
+    """Return (n, dim) values without the mean of their fold."""
+    sums = np.zeros((int(folds.max()) + 1, values.shape[1]))
+    np.add.at(sums, folds, values)
+    return values - (sums / np.bincount(folds)[:, None])[folds]
 
 
 def r2(truth: np.ndarray, predicted: np.ndarray) -> float:

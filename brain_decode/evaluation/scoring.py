@@ -1,50 +1,68 @@
-"""A predictions table to scores, each with interval, chance level, permutation p-value and n."""
+"""A predictions table to scores, each with intervals, chance level, permutation p-value and n."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
+from scipy.stats import t as student
 
 from brain_decode.core.errors import DataError, unknown_option
-from brain_decode.datasets.splits import unit_codes
 from brain_decode.evaluation import calibration, metrics
-from brain_decode.evaluation.predictions import dimension_columns, require_predictions
-from brain_decode.evaluation.retrieval import all_ranks, k_way_probability
-from brain_decode.evaluation.statistics import (
-    Clusters,
-    bootstrap_weights,
-    chunks,
-    clusters_of,
-    interval,
-    paired_difference,
-    permutation_p,
-    permuted_within,
-    picture_clusters,
-    weighted_auc,
-    weighted_mean,
+from brain_decode.evaluation.exchangeability import Exchange, label_exchange
+from brain_decode.evaluation.intervals import (
+    Design,
+    Units,
+    interval_entries,
+    jackknife_deviation,
+    left_out_weights,
+    new_subject_units,
+    these_subject_units,
+    trial_units,
+    unit_means,
 )
+from brain_decode.evaluation.permutation import PermutationValue, p_entry, tested
+from brain_decode.evaluation.predictions import dimension_columns, require_predictions
+from brain_decode.evaluation.statistics import weighted_auc
+from brain_decode.evaluation.unavailable import Unavailable
 from brain_decode.signals.spec import probability_columns
 
-__all__ = ["K_WAY", "Score", "compare_decoders", "score_classification", "score_regression", "score_retrieval"]
+__all__ = [
+    "FIXED_DECODER",
+    "P_METRICS",
+    "PValues",
+    "Score",
+    "classification_values",
+    "compare_decoders",
+    "regression_values",
+    "score_classification",
+    "score_regression",
+]
 
 Score = dict[str, Any]
-K_WAY = (2, 4, 10, 50, 100)
+PValues = Mapping[str, "PermutationValue | Unavailable"]  # by metric
 CLASSIFICATION_METRICS = ("auc", "balanced_accuracy", "accuracy", "ece")
+P_METRICS = {
+    "classification": ("auc", "balanced_accuracy", "accuracy"),
+    "regression": ("pearson", "r2"),
+}
+FIXED_DECODER = "decoder fixed"
+_NOT_REFITTED = Unavailable("in cross-validation a p-value takes decoders that are fitted again to permuted labels")
+_LOWEST_R2 = -np.inf
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Answers:
-    """Classification answers as arrays: (n,) truth and predicted class indices, (n, n_classes) probabilities."""
+    """Classification answers as arrays: (n,) truth, predicted class and fold, (n, n_classes) probabilities."""
 
     truth: np.ndarray
     predicted: np.ndarray
     probabilities: np.ndarray
+    folds: np.ndarray
 
     @property
     def n_classes(self) -> int:
@@ -55,130 +73,107 @@ def score_classification(
     predictions: pd.DataFrame,
     classes: Sequence[str],
     *,
+    design: Design | None = None,
+    p_values: PValues | None = None,
     seed: int = 0,
-    n_bootstrap: int = 2000,
-    n_permutations: int = 2000,
+    n_permutations: int = 1999,
 ) -> dict[str, Score]:
-    """Return `auc`, `balanced_accuracy`, `accuracy` and `ece` of one decoder's pooled predictions.
+    """Return `auc`, `balanced_accuracy`, `accuracy` and `ece` of one decoder's predictions.
 
-    Each is {"value", "ci95", "chance", "p_permutation", "n"}. p is None for ece, where no permutation was asked for,
-    and where no run holds two classes (then permuting within runs changes nothing).
+    Each is {"value", "ci95", "ci95_about", "ci95_new_subjects", "chance", "p_permutation", "n"}, with "ci95_reason" or
+    "p_reason" where one is not given, and "p_method", "n_permutations", "p_smallest" where p is. AUC compares windows
+    of one fold only, because decoders of different folds have different offsets; where no fold holds two classes it
+    compares all, and "pooling" says so.
 
     Args:
-        predictions: Rows of one decoder with `truth`, `predicted` and a probability for each class.
+        predictions: Rows of one decoder with `truth`, `predicted` and a probability for each class; `fold` in
+            cross-validation.
         classes: Labels in the order of the classes.
-        seed: Of resamples and permutations.
-        n_bootstrap: Resamples of whole units.
-        n_permutations: Permutations of the truth within run; the decoder is not fitted again.
+        design: How the answers came about; None: one test set, one decoder fitted beforehand.
+        p_values: Of decoders that were fitted again; None permutes the labels of one test set with the decoder fixed,
+            and gives no p in cross-validation.
+        seed: Of the permutations.
+        n_permutations: Of labels, with the decoder fixed; 0 leaves p out.
 
     Raises:
         DataError: No rows, probabilities that are not finite, unknown labels, or one class only.
     """
+    design = design or Design()
     answers = _answers(predictions, classes)
-    metrics.auc_columns(answers.truth, answers.n_classes)
-    clusters = clusters_of(predictions)
-    values = _classification_values(answers)
-    rng = np.random.default_rng(seed)
-    samples = _classification_samples(answers, clusters, bootstrap_weights(clusters, n_bootstrap, rng))
-    null = _classification_null(answers, unit_codes(predictions, "run")[0], n_permutations, rng)
+    columns = metrics.auc_columns(answers.truth, answers.n_classes)
+    pooled = _pooled_where_needed(answers, columns)
+    values = _values(pooled)
+    counts = np.bincount(answers.truth)
+    rarest = int(counts[counts > 0].min())
+    intervals = interval_entries(
+        values,
+        lambda units: _without_units(pooled, units),
+        predictions,
+        design,
+        bounds=dict.fromkeys(CLASSIFICATION_METRICS, (0.0, 1.0)),
+        n_perfect={"auc": rarest, "balanced_accuracy": rarest, "accuracy": len(predictions)},
+    )
+    if p_values is None:
+        p_values = _fixed_p_values(pooled, predictions, values, design, n_permutations, seed)
     return {
         name: {
-            "value": values[name],
-            "ci95": interval(samples[name]),
+            "value": max(values[name], 0.0),  # noise may bring the debiased calibration error below 0
+            **intervals[name],
             "chance": metrics.chance_level(name, answers.truth, answers.n_classes),
-            "p_permutation": permutation_p(values[name], null[name]) if name in null else None,
+            **p_entry(p_values.get(name)),
             "n": len(predictions),
+            **({"pooling": "over folds"} if name == "auc" and pooled is not answers else {}),
         }
         for name in CLASSIFICATION_METRICS
     }
 
 
 def score_regression(
-    predictions: pd.DataFrame, *, seed: int = 0, n_bootstrap: int = 2000, n_permutations: int = 2000
+    predictions: pd.DataFrame,
+    *,
+    design: Design | None = None,
+    p_values: PValues | None = None,
+    seed: int = 0,
+    n_permutations: int = 1999,
 ) -> dict[str, Score]:
     """Return `pearson` and `r2` of one decoder, averaged over the values of the target.
 
+    Pearson's r is taken of values that are centred within folds: the mean of the training part goes against that of
+    the test part, which alone makes pooled answers correlate negatively with the truth.
+
     Args:
         predictions: Rows of one decoder with `truth` and `predicted` (or `truth_0`, `predicted_0`, …).
-        seed: Of resamples and permutations.
-        n_bootstrap: Resamples of whole units.
-        n_permutations: Permutations of the truth within run.
+        design: As in `score_classification`.
+        p_values: As in `score_classification`.
+        seed: Of the permutations.
+        n_permutations: As in `score_classification`.
 
     Raises:
         DataError: No rows, or values that are not finite.
     """
-    truth_columns, predicted_columns = (dimension_columns(predictions, name) for name in ("truth", "predicted"))
-    if not truth_columns or len(truth_columns) != len(predicted_columns):
-        raise DataError(f"A regression has as many truths as predictions; got {truth_columns} and {predicted_columns}.")
-    require_predictions(predictions, [*truth_columns, *predicted_columns])
-    truth, predicted = predictions[truth_columns].to_numpy(float), predictions[predicted_columns].to_numpy(float)
-    if len(truth) < 2:
-        raise DataError("A correlation needs at least 2 windows, got 1.")
-    clusters, rng = clusters_of(predictions), np.random.default_rng(seed)
-    values = {"pearson": metrics.pearson(truth, predicted), "r2": metrics.r2(truth, predicted)}
-    samples = _regression_samples(truth, predicted, clusters, bootstrap_weights(clusters, n_bootstrap, rng))
-    null = _regression_null(truth, predicted, unit_codes(predictions, "run")[0], n_permutations, rng)
+    design = design or Design()
+    truth, predicted = _regression_arrays(predictions)
+    folds = _fold_codes(predictions)
+    values = regression_values(truth, predicted, folds)
+    intervals = interval_entries(
+        values,
+        lambda units: _regression_without_units(truth, predicted, folds, units),
+        predictions,
+        design,
+        bounds={"pearson": (-1.0, 1.0), "r2": (_LOWEST_R2, 1.0)},
+    )
+    if p_values is None:
+        p_values = _fixed_regression_p(truth, predicted, folds, predictions, values, design, n_permutations, seed)
     return {
         name: {
             "value": value,
-            "ci95": interval(samples[name]),
+            **intervals[name],
             "chance": 0.0,
-            "p_permutation": permutation_p(value, null[name]) if n_permutations else None,
+            **p_entry(p_values.get(name)),
             "n": len(predictions),
         }
         for name, value in values.items()
     }
-
-
-def score_retrieval(
-    predictions: pd.DataFrame,
-    *,
-    similarity: np.ndarray | None = None,
-    truth: np.ndarray | None = None,
-    seed: int = 0,
-    n_bootstrap: int = 2000,
-    n_permutations: int = 2000,
-) -> dict[str, Score]:
-    """Return `top1`, `top5` and the exact `<k>_way` expectations of one decoder.
-
-    With `similarity` and `truth`, p permutes which candidate belongs to which stimulus (repetitions stay together).
-    Without, ranks are drawn uniformly, one draw per stimulus and fold, as for an answer that ignores the signal.
-    Intervals resample people, or pictures with all their showings where there are fewer than five people.
-
-    Args:
-        predictions: Rows of one decoder with `rank` and `gallery_size`.
-        similarity: (n, n_candidates) of the same rows.
-        truth: (n,) column of the true candidate.
-        seed: Of resamples and permutations.
-        n_bootstrap: Resamples of whole units.
-        n_permutations: Permutations.
-
-    Raises:
-        DataError: No rows, or ranks that are not finite or lie outside the gallery.
-    """
-    require_predictions(predictions, ["rank", "gallery_size"])
-    ranks, sizes = predictions["rank"].to_numpy(float), predictions["gallery_size"].to_numpy(int)
-    if (ranks < 0).any() or (ranks >= sizes).any():
-        raise DataError(f"Ranks lie between 0 and the gallery size {sizes.min()} - 1; got up to {ranks.max():g}.")
-    clusters, rng = picture_clusters(predictions), np.random.default_rng(seed)
-    weights = bootstrap_weights(clusters, n_bootstrap, rng)
-    functions = _rank_functions(sizes)
-    null: dict[str, list[np.ndarray]] = {name: [] for name in functions}
-    for null_ranks in _null_ranks(predictions, sizes, similarity, truth, n_permutations, rng):
-        for name, (function, _) in functions.items():
-            null[name].append(function(null_ranks).mean(axis=1))
-    scores = {}
-    for name, (function, chance) in functions.items():
-        right = function(ranks)
-        value = float(right.mean())
-        scores[name] = {
-            "value": value,
-            "ci95": interval(weighted_mean(right, clusters, weights)),
-            "chance": float(np.mean(chance)),
-            "p_permutation": permutation_p(value, np.concatenate(null[name])) if n_permutations else None,
-            "n": len(predictions),
-        }
-    return scores
 
 
 def compare_decoders(
@@ -186,29 +181,70 @@ def compare_decoders(
     second: pd.DataFrame,
     classes: Sequence[str],
     *,
+    design: Design | None = None,
     metric: str = "auc",
-    seed: int = 0,
-    n_bootstrap: int = 2000,
 ) -> dict[str, Any]:
-    """Return {"difference", "ci95", "p_bootstrap", "cluster"} of two decoders on the same windows.
+    """Return {"metric", "difference", "ci95", "ci95_about", "p_value", "p_method"} of two decoders on the same windows.
+
+    The interval is that of the difference, made as that of a score; p is two-sided and 0.05 where the interval just
+    touches 0. Without an interval there is no p, and "ci95_reason" says why.
+
+    Args:
+        first: Rows of one decoder.
+        second: Rows of the other.
+        classes: Labels in the order of the classes.
+        design: As in `score_classification`.
+        metric: "auc", "balanced_accuracy", "accuracy" or "ece".
 
     Raises:
-        DataError: Tables that do not hold the same windows in the same order.
+        DataError: Tables of different windows.
         ConfigError: An unknown metric.
     """
     if metric not in CLASSIFICATION_METRICS:
         raise unknown_option("metric", metric, CLASSIFICATION_METRICS)
-    keys = [name for name in ("recording", "event", "start_s", "stop_s", "truth") if name in first and name in second]
+    keys = [name for name in ("dataset", "subject", "session", "task", "run", "event", "onset_s") if name in first]
     if len(first) != len(second) or not (first[keys].to_numpy() == second[keys].to_numpy()).all():
         raise DataError(
             f"Two decoders are compared on the same windows in the same order; got {len(first)} and {len(second)} rows "
             "that differ. Sort both tables by recording and event, and keep the rows they share."
         )
+    design = design or Design()
     both = [_answers(frame, classes) for frame in (first, second)]
-    clusters = clusters_of(first)
-    observed = [_classification_values(answers)[metric] for answers in both]
-    bootstrap = partial(_paired_samples, both, clusters, metric)
-    return paired_difference(bootstrap, (observed[0], observed[1]), clusters, n_bootstrap=n_bootstrap, seed=seed)
+    columns = metrics.auc_columns(both[0].truth, both[0].n_classes)
+    both = [_pooled_where_needed(answers, columns) for answers in both]
+    observed = [_values(answers)[metric] for answers in both]
+    difference = observed[0] - observed[1]
+    units: Units | Unavailable = these_subject_units(first, design)
+    if isinstance(units, Unavailable):
+        units = new_subject_units(first, design)
+    told: dict[str, Any] = {"metric": metric, "difference": difference, "ci95": [None, None], "p_value": None}
+    if isinstance(units, Unavailable):
+        return told | {"ci95_about": None, "ci95_reason": units.reason}
+    deviations = []
+    for part in (units, trial_units(first, design.inflation)):
+        without = [_without_units(answers, part)[metric] for answers in both]
+        deviations.append((part.n_units - 1, jackknife_deviation(difference, without[0] - without[1], part.inflation)))
+    return told | {"ci95_about": units.about} | _tested_difference(difference, deviations)
+
+
+def classification_values(
+    truth: np.ndarray, predicted: np.ndarray, probabilities: np.ndarray, folds: np.ndarray
+) -> dict[str, float]:
+    """Return the scores that have a p-value, of class indices (n,) and probabilities (n, n_classes)."""
+    answers = _Answers(truth, predicted, probabilities, folds)
+    values = _values(_pooled_where_needed(answers, metrics.auc_columns(truth, answers.n_classes)))
+    return {name: values[name] for name in P_METRICS["classification"]}
+
+
+def regression_values(truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray) -> dict[str, float]:
+    """Return `pearson`, centred within folds, and `r2`, of (n, dim) values."""
+    return {"pearson": metrics.pearson(truth, predicted, folds), "r2": metrics.r2(truth, predicted)}
+
+
+def _fold_codes(predictions: pd.DataFrame) -> np.ndarray:
+    if "fold" not in predictions:
+        return np.zeros(len(predictions), dtype=int)
+    return pd.factorize(predictions["fold"])[0]
 
 
 def _answers(predictions: pd.DataFrame, classes: Sequence[str]) -> _Answers:
@@ -220,155 +256,181 @@ def _answers(predictions: pd.DataFrame, classes: Sequence[str]) -> _Answers:
         if (code < 0).any():
             unknown = predictions[column].iloc[int(np.flatnonzero(code < 0)[0])]
             raise DataError(f"Column '{column}' has '{unknown}', which is not among the classes {list(names)}.")
-    return _Answers(codes[0], codes[1], predictions[columns].to_numpy(float))
+    return _Answers(codes[0], codes[1], predictions[columns].to_numpy(float), _fold_codes(predictions))
 
 
-def _classification_values(answers: _Answers) -> dict[str, float]:
+def _pooled_where_needed(answers: _Answers, columns: Sequence[int]) -> _Answers:
+    """Return the answers as of one fold where a class shares no fold with another one."""
+    present = np.zeros((int(answers.folds.max()) + 1, answers.n_classes), dtype=bool)
+    present[answers.folds, answers.truth] = True
+    has_pairs = present & (present.sum(axis=1, keepdims=True) > 1)
+    if has_pairs[:, list(columns)].any(axis=0).all():
+        return answers
+    return replace(answers, folds=np.zeros_like(answers.folds))
+
+
+def _values(answers: _Answers) -> dict[str, float]:
+    whole = Units("all", np.zeros(len(answers.truth), dtype=int))
+    aucs = _aucs(answers, whole.codes, np.ones((1, 1)))
     return {
-        "auc": metrics.auc(answers.truth, answers.probabilities),
+        "auc": float(aucs[0]),
         "balanced_accuracy": metrics.balanced_accuracy(answers.truth, answers.predicted),
         "accuracy": metrics.accuracy(answers.truth, answers.predicted),
-        "ece": calibration.ece(answers.truth, answers.probabilities),
+        "ece": float(calibration.calibration_gaps(answers.probabilities, answers.truth).mean()),
     }
 
 
-def _paired_samples(
-    both: Sequence[_Answers], clusters: Clusters, metric: str, weights: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    return (
-        _classification_samples(both[0], clusters, weights)[metric],
-        _classification_samples(both[1], clusters, weights)[metric],
-    )
+def _aucs(answers: _Answers, codes: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    columns = metrics.auc_columns(answers.truth, answers.n_classes)
+    aucs = [
+        weighted_auc(answers.truth == column, answers.probabilities[:, column], answers.folds, codes, weights)
+        for column in columns
+    ]
+    return np.mean(aucs, axis=0)
 
 
-def _classification_samples(answers: _Answers, clusters: Clusters, weights: np.ndarray) -> dict[str, np.ndarray]:
-    truth, predicted = answers.truth, answers.predicted
-    is_right = (truth == predicted).astype(float)
-    columns = metrics.auc_columns(truth, answers.n_classes)
-    aucs = [weighted_auc(truth == column, answers.probabilities[:, column], clusters, weights) for column in columns]
-    confidence, is_top, bins = calibration.top_confidence(answers.probabilities, truth)
-    gaps = weights @ _per_cluster(clusters, bins, calibration.N_BINS, is_top - confidence)
-    n_drawn = weights @ np.bincount(clusters.codes, minlength=clusters.n_units)
-    hits = weights @ _per_cluster(clusters, truth, answers.n_classes, is_right)
-    counts = weights @ _per_cluster(clusters, truth, answers.n_classes, np.ones(len(truth)))
+def _without_units(answers: _Answers, units: Units) -> dict[str, np.ndarray]:
+    """Return each score without each unit."""
+    truth, weights = answers.truth, left_out_weights(units)
+    is_right = (truth == answers.predicted).astype(float)
+    hits = weights @ _per_unit(units, truth, answers.n_classes, is_right)
+    counts = weights @ _per_unit(units, truth, answers.n_classes, np.ones(len(truth)))
     recalls = np.divide(hits, counts, out=np.zeros_like(hits), where=counts > 0)
+    n_classes = (counts > 0).sum(axis=1)
+    balanced = np.divide(recalls.sum(axis=1), n_classes, out=np.full(len(weights), np.nan), where=n_classes > 0)
+    return {
+        "auc": _aucs(answers, units.codes, weights),
+        "balanced_accuracy": balanced,
+        "accuracy": unit_means(is_right, units, weights),
+        "ece": unit_means(calibration.calibration_gaps(answers.probabilities, truth), units, weights),
+    }
+
+
+def _per_unit(units: Units, columns: np.ndarray, n_columns: int, values: np.ndarray) -> np.ndarray:
+    """Return (n_units, n_columns) sums of values."""
+    flat = np.bincount(units.codes * n_columns + columns, values, minlength=units.n_units * n_columns)
+    return flat.reshape(units.n_units, n_columns)
+
+
+def _fixed_p_values(
+    answers: _Answers,
+    predictions: pd.DataFrame,
+    values: Mapping[str, float],
+    design: Design,
+    n_permutations: int,
+    seed: int,
+) -> PValues:
+    """Return p-values of one decoder on one test set, whose labels are exchanged as the design allows."""
+    exchange = _exchange(predictions, answers.truth, design, n_permutations)
+    if not isinstance(exchange, Exchange):
+        return {} if exchange is None else dict.fromkeys(P_METRICS["classification"], exchange)
+    draws = exchange.batches(n_permutations, np.random.default_rng(seed))
+    null = [_null_values(answers, answers.truth[positions]) for positions in draws]
+    return _p_values(values, {name: np.concatenate([part[name] for part in null]) for name in null[0]}, exchange)
+
+
+def _null_values(answers: _Answers, truths: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the scores (n_draws,) of the same answers to permuted truths (n_draws, n)."""
+    n_folds = int(answers.folds.max()) + 1
+    in_fold = answers.folds[:, None] == np.arange(n_folds)
+    aucs = []
+    for column in metrics.auc_columns(answers.truth, answers.n_classes):
+        ranks = np.zeros(len(answers.truth))
+        for fold in range(n_folds):
+            ranks[in_fold[:, fold]] = rankdata(answers.probabilities[in_fold[:, fold], column])
+        positive = (truths == column).astype(float)
+        n_positive, rank_sums = positive @ in_fold, positive @ (in_fold * ranks[:, None])
+        won = (rank_sums - n_positive * (n_positive + 1) / 2).sum(axis=1)
+        aucs.append(won / (n_positive * (in_fold.sum(axis=0) - n_positive)).sum(axis=1))
+    is_right = truths == answers.predicted
+    classes = np.unique(answers.truth)
+    recalls = [(is_right & (truths == c)).sum(axis=1) / (truths == c).sum(axis=1) for c in classes]
     return {
         "auc": np.mean(aucs, axis=0),
-        "balanced_accuracy": recalls.sum(axis=1) / (counts > 0).sum(axis=1),
-        "accuracy": weighted_mean(is_right, clusters, weights),
-        "ece": np.abs(gaps).sum(axis=1) / n_drawn,
+        "balanced_accuracy": np.mean(recalls, axis=0),
+        "accuracy": is_right.mean(axis=1),
     }
 
 
-def _per_cluster(clusters: Clusters, columns: np.ndarray, n_columns: int, values: np.ndarray) -> np.ndarray:
-    """Return (n_units, n_columns) sums of values."""
-    flat = np.bincount(clusters.codes * n_columns + columns, values, minlength=clusters.n_units * n_columns)
-    return flat.reshape(clusters.n_units, n_columns)
+def _exchange(
+    predictions: pd.DataFrame, labels: np.ndarray, design: Design, n_permutations: int
+) -> Exchange | Unavailable | None:
+    """Return how labels are exchanged; None where no p is asked for."""
+    if not n_permutations:
+        return None
+    return _NOT_REFITTED if design.is_crossvalidated else label_exchange(predictions, labels)
 
 
-def _classification_null(
-    answers: _Answers, runs: np.ndarray, n_permutations: int, rng: np.random.Generator
+def _p_values(values: Mapping[str, float], null: Mapping[str, np.ndarray], exchange: Exchange) -> PValues:
+    method = f"labels exchanged ({exchange.method}), {FIXED_DECODER}"
+    return {name: tested(values[name], draws, method, exchange.n_arrangements) for name, draws in null.items()}
+
+
+def _regression_arrays(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    truth_columns, predicted_columns = (dimension_columns(predictions, name) for name in ("truth", "predicted"))
+    if not truth_columns or len(truth_columns) != len(predicted_columns):
+        raise DataError(f"A regression has as many truths as predictions; got {truth_columns} and {predicted_columns}.")
+    require_predictions(predictions, [*truth_columns, *predicted_columns])
+    if len(predictions) < 2:
+        raise DataError("A correlation needs at least 2 windows, got 1.")
+    return predictions[truth_columns].to_numpy(float), predictions[predicted_columns].to_numpy(float)
+
+
+def _regression_without_units(
+    truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray, units: Units
 ) -> dict[str, np.ndarray]:
-    truth = answers.truth
-    classes_per_run = pd.Series(truth).groupby(runs).nunique()
-    if not n_permutations or classes_per_run.max() < 2:
-        return {}
-    counts = np.bincount(truth, minlength=answers.n_classes)
-    columns = metrics.auc_columns(truth, answers.n_classes)
-    ranks = rankdata(answers.probabilities[:, columns], axis=0)
-    hits, rank_sums = [], []
-    for positions in permuted_within(runs, n_permutations, rng):
-        permuted = truth[positions]
-        right = permuted == answers.predicted
-        hits.append(np.stack([(right & (permuted == c)).sum(axis=1) for c in range(answers.n_classes)], axis=1))
-        rank_sums.append(np.stack([(permuted == c) @ ranks[:, i] for i, c in enumerate(columns)], axis=1))
-    n_right, n_positive = np.concatenate(hits), counts[columns]
-    won = np.concatenate(rank_sums) - n_positive * (n_positive + 1) / 2
-    present = counts > 0
-    return {
-        "auc": (won / (n_positive * (len(truth) - n_positive))).mean(axis=1),
-        "balanced_accuracy": (n_right[:, present] / counts[present]).mean(axis=1),
-        "accuracy": n_right.sum(axis=1) / len(truth),
-    }
-
-
-def _regression_samples(
-    truth: np.ndarray, predicted: np.ndarray, clusters: Clusters, weights: np.ndarray
-) -> dict[str, np.ndarray]:
-    centred = [truth - truth.mean(axis=0), predicted - predicted.mean(axis=0)]
-    products = (np.ones_like(truth), *centred, centred[0] ** 2, centred[1] ** 2, centred[0] * centred[1])
-    moments = np.stack([*products, (truth - predicted) ** 2])
-    per_unit = np.zeros((clusters.n_units, *moments.shape[::2]))
-    np.add.at(per_unit, clusters.codes, moments.transpose(1, 0, 2))
-    n, x, y, xx, yy, xy, error = np.moveaxis(np.tensordot(weights, per_unit, axes=1), 1, 0)
-    variance_x, variance_y = xx - x * x / n, yy - y * y / n
-    scale = np.sqrt(np.maximum(variance_x * variance_y, 0))
-    covariance = xy - x * y / n
-    correlation = np.divide(covariance, scale, out=np.zeros_like(scale), where=scale > 0)
-    explained = 1 - np.divide(error, variance_x, out=np.full_like(error, np.nan), where=variance_x > 0)
+    weights, n_folds = left_out_weights(units), int(folds.max()) + 1
+    ones = np.ones_like(truth)
+    moments = np.stack(
+        [ones, truth, predicted, truth**2, predicted**2, truth * predicted, (truth - predicted) ** 2], axis=1
+    )
+    per_unit = np.zeros((units.n_units, n_folds, *moments.shape[1:]))
+    np.add.at(per_unit, (units.codes, folds), moments)
+    by_fold = np.tensordot(weights, per_unit, axes=1)  # (weights, fold, moment, dim)
+    n, x, y, xx, yy, xy, _ = np.moveaxis(by_fold, 2, 0)
+    n = np.maximum(n, 1)
+    within = [(part - product / n).sum(axis=1) for part, product in ((xx, x * x), (yy, y * y), (xy, x * y))]
+    scale = np.sqrt(np.maximum(within[0] * within[1], 0))
+    correlation = np.divide(within[2], scale, out=np.zeros_like(scale), where=scale > 0)
+    count, total, _, square, _, _, error = np.moveaxis(by_fold.sum(axis=1), 1, 0)
+    variance = square - total * total / np.maximum(count, 1)
+    explained = 1 - np.divide(error, variance, out=np.full_like(error, np.nan), where=variance > 0)
     return {"pearson": correlation.mean(axis=1), "r2": explained.mean(axis=1)}
 
 
-def _regression_null(
-    truth: np.ndarray, predicted: np.ndarray, runs: np.ndarray, n_permutations: int, rng: np.random.Generator
-) -> dict[str, np.ndarray]:
-    x, y = truth - truth.mean(axis=0), predicted - predicted.mean(axis=0)
-    products = [
-        np.stack([x[positions, d] @ y[:, d] for d in range(x.shape[1])], axis=1)
-        for positions in permuted_within(runs, n_permutations, rng)
-    ]
-    product = np.concatenate(products) if products else np.zeros((0, x.shape[1]))
-    scale = np.sqrt((x**2).sum(axis=0) * (y**2).sum(axis=0))
-    total = (x**2).sum(axis=0)
-    error = total + (y**2).sum(axis=0) - 2 * product + len(x) * (truth.mean(axis=0) - predicted.mean(axis=0)) ** 2
-    correlation = np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)
-    explained = 1 - np.divide(error, total, out=np.full_like(error, np.nan), where=total > 0)
-    return {"pearson": correlation.mean(axis=1), "r2": explained.mean(axis=1)}
-
-
-def _rank_functions(sizes: np.ndarray) -> dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]]:
-    """Return, for each metric, ranks → probability of being right, and chance."""
-    functions: dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]] = {
-        f"top{k}": (partial(_within, k=k), np.minimum(k / sizes, 1.0)) for k in (1, 5)
-    }
-    for k in K_WAY:
-        if k < sizes.min():
-            functions[f"{k}_way"] = (partial(_k_way_lookup, sizes=sizes, k=k), np.array(1 / k))
-    return functions
-
-
-def _within(ranks: np.ndarray, k: int) -> np.ndarray:
-    return (ranks < k).astype(float)
-
-
-def _k_way_lookup(ranks: np.ndarray, sizes: np.ndarray, k: int) -> np.ndarray:
-    """Exact k-way probabilities through one table of all (half) ranks per gallery size."""
-    different, which = np.unique(sizes, return_inverse=True)
-    table = np.zeros((len(different), 2 * int(sizes.max())))
-    for row, size in enumerate(different):
-        table[row, : 2 * size - 1] = k_way_probability(np.arange(2 * size - 1) / 2, int(size), k)
-    return table[which, (2 * np.asarray(ranks)).astype(int)]
-
-
-def _null_ranks(
+def _fixed_regression_p(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    folds: np.ndarray,
     predictions: pd.DataFrame,
-    sizes: np.ndarray,
-    similarity: np.ndarray | None,
-    truth: np.ndarray | None,
+    values: Mapping[str, float],
+    design: Design,
     n_permutations: int,
-    rng: np.random.Generator,
-) -> Iterator[np.ndarray]:
-    """Yield chunks (rows, n) of ranks of a decoder that knows nothing."""
-    slices = chunks(n_permutations, len(predictions))
-    if similarity is not None and truth is not None:
-        names, codes = np.unique(truth, return_inverse=True)
-        ranks, rows = all_ranks(similarity), np.arange(len(predictions))
-        for part in slices:
-            permuted = rng.permuted(np.tile(names, (part.stop - part.start, 1)), axis=1)
-            yield ranks[rows, permuted[:, codes]]
-        return
-    keys = [name for name in ("fold", "truth") if name in predictions]
-    units = predictions.groupby(keys).ngroup().to_numpy() if "truth" in keys else np.arange(len(predictions))
-    for part in slices:
-        drawn = rng.random((part.stop - part.start, int(units.max()) + 1))
-        yield np.floor(drawn[:, units] * sizes)
+    seed: int,
+) -> PValues:
+    exchange = _exchange(predictions, truth[:, 0], design, n_permutations)
+    if not isinstance(exchange, Exchange):
+        return {} if exchange is None else dict.fromkeys(P_METRICS["regression"], exchange)
+    draws = [
+        regression_values(truth[row], predicted, folds)
+        for positions in exchange.batches(n_permutations, np.random.default_rng(seed))
+        for row in positions
+    ]
+    null = {name: np.array([draw[name] for draw in draws]) for name in P_METRICS["regression"]}
+    return _p_values(values, null, exchange)
+
+
+def _tested_difference(difference: float, deviations: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    """Return interval and p of the larger of two standard errors, each with its degrees of freedom."""
+    if not all(np.isfinite(deviation) for _, deviation in deviations):
+        return {"ci95_reason": "without one unit a score has no value"}
+    half = max(student.ppf(0.975, freedom) * deviation for freedom, deviation in deviations)
+    p = max(
+        2 * student.sf(abs(difference) / deviation, freedom) if deviation > 0 else float(difference == 0)
+        for freedom, deviation in deviations
+    )
+    return {
+        "ci95": [float(difference - half), float(difference + half)],
+        "p_value": float(p),
+        "p_method": "Student's t over units, corrected for shared training sets",
+    }

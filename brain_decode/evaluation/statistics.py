@@ -103,28 +103,36 @@ def weighted_mean(values: np.ndarray, clusters: Clusters, weights: np.ndarray) -
     return (weights @ sums) / (weights @ counts)
 
 
-def weighted_auc(positive: np.ndarray, scores: np.ndarray, clusters: Clusters, weights: np.ndarray) -> np.ndarray:
-    """Return (n_bootstrap,) the AUC of each resample; NaN where it holds one class only.
+def weighted_auc(
+    positive: np.ndarray, scores: np.ndarray, folds: np.ndarray, codes: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Return (n_weights,) the AUC over pairs of one fold, for each weighting; NaN where no fold holds both classes.
 
-    Windows are sorted once; a resample changes only their weights, so each AUC is a cumulative sum. Ties count half.
+    Windows are sorted once; a weighting changes only what they count, so each AUC is a cumulative sum. Ties count half.
 
     Args:
         positive: (n,) bool.
         scores: (n,).
-        clusters: Unit of each window.
-        weights: (n_bootstrap, n_units).
+        folds: (n,) windows are compared within their fold only.
+        codes: (n,) unit of each window.
+        weights: (n_weights, n_units).
     """
-    order = np.argsort(scores, kind="stable")
-    codes, is_positive = clusters.codes[order], positive[order].astype(float)
-    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf) != 0)
+    order = np.lexsort((scores, folds))
+    codes, is_positive = codes[order], positive[order].astype(float)
+    new_fold = np.diff(folds[order], prepend=-1) != 0
+    starts = np.flatnonzero(new_fold | (np.diff(scores[order], prepend=-np.inf) != 0))
+    first_of_fold = np.flatnonzero(new_fold[starts])
+    fold_of = np.cumsum(new_fold[starts]) - 1
     values = np.empty(len(weights))
     for rows in chunks(len(weights), len(scores)):
-        drawn = weights[rows][:, codes]
-        above = np.add.reduceat(drawn * is_positive, starts, axis=1)
-        below = np.add.reduceat(drawn * (1 - is_positive), starts, axis=1)
+        counted = weights[rows][:, codes]
+        above = np.add.reduceat(counted * is_positive, starts, axis=1)
+        below = np.add.reduceat(counted * (1 - is_positive), starts, axis=1)
         cumulative = np.cumsum(below, axis=1)
-        pairs = above.sum(axis=1) * cumulative[:, -1]
-        won = (above * (cumulative - 0.5 * below)).sum(axis=1)
+        before_fold = (cumulative - below)[:, first_of_fold]
+        positives, negatives = (np.add.reduceat(part, first_of_fold, axis=1) for part in (above, below))
+        pairs = (positives * negatives).sum(axis=1)
+        won = (above * (cumulative - 0.5 * below - before_fold[:, fold_of])).sum(axis=1)
         values[rows] = np.divide(won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
     return values
 

@@ -125,6 +125,7 @@ class WindowStep(Step):
     """A step on windows; where it is fitted, `fit` sees training windows only."""
 
     is_fitted_step: ClassVar[bool] = False
+    sees_labels: ClassVar[bool] = False  # True when what is fitted depends on what the windows show
     changes_channels: ClassVar[bool] = False  # True when the channels that come out are not those that went in
 
     def fit(self, windows: Windows) -> None:

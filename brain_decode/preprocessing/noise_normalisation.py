@@ -201,6 +201,7 @@ class NoiseNormalisation(WhiteningStep):
     name = "noise_normalisation"
     is_causal = True  # mixes channels at one time only
     domain_columns = ("subject", "session")
+    sees_labels = True  # conditions are labels where stimuli are not known
 
     variant: str = "nice"
     mode: str = "epochs"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,15 @@ from brain_decode.training.stored_tokens import TokenisedWindows, require_storab
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 from brain_decode.training.unfinished import fit_folder
 
-__all__ = ["FitSettings", "FittedDecoder", "GroupReader", "fit_decoder", "fit_head"]
+__all__ = [
+    "ClosedFormParts",
+    "FitSettings",
+    "FittedDecoder",
+    "GroupReader",
+    "closed_form_parts",
+    "fit_decoder",
+    "fit_head",
+]
 
 _COPIES = 4  # float64 copies of the windows that steps and closed-form parts hold at once while they are fitted
 _READ_BYTES = 1 << 26  # windows read at once
@@ -149,21 +157,92 @@ def fit_decoder(
         SpecMismatch: Montages that differ where the encoder needs one.
     """
     seed_everything(settings.seed)
-    preprocessing = recipe.build_preprocessing()
     every_row = np.sort(np.concatenate([rows, validation]).astype(int))
     if recipe.is_fixed:
         return FittedDecoder(_fixed_decoder(recipe, trials))
     _require_classes(recipe, trials, rows)
-    at_most = _at_most(trials, preprocessing, settings)
-    spec = _fit_preprocessing(preprocessing, trials, _drawn(every_row, at_most, settings.seed))
-    encoder = recipe.build_encoder(spec)
-    head = recipe.build_head(encoder, trials.target_spec)
-    decoder = BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials, preprocessing))
+    decoder, at_most = _unfitted(recipe, trials, every_row, settings)
+    encoder, head = decoder.encoder, decoder.head
     if not encoder.learns_by_gradient and (isinstance(head, ClosedFormHead) or _is_fitted(encoder)):
-        n_left_out = _fit_closed_form(decoder, trials, every_row, settings, at_most)
-        return FittedDecoder(decoder, n_left_out=n_left_out)
+        parts = ClosedFormParts.of(decoder, trials, every_row, settings, at_most)
+        _fit_closed_form(parts)
+        return FittedDecoder(decoder, n_left_out=parts.n_left_out)
     state = _state_folder(recipe, rows, validation, settings)
     return FittedDecoder(decoder, _fit_gradient(decoder, trials, rows, validation, settings, state))
+
+
+def closed_form_parts(recipe: Recipe, trials: Trials, rows: np.ndarray, settings: FitSettings) -> ClosedFormParts:
+    """Return a closed-form decoder with fitted steps, whose encoder and head are still to be fitted on `rows`."""
+    seed_everything(settings.seed)
+    decoder, at_most = _unfitted(recipe, trials, np.sort(rows), settings)
+    return ClosedFormParts.of(decoder, trials, np.sort(rows), settings, at_most)
+
+
+@dataclass(frozen=True)
+class ClosedFormParts:
+    """A closed-form decoder and the windows it is fitted on.
+
+    Args:
+        decoder: Its steps are fitted, its encoder and head are not.
+        reader: Reads training windows.
+        positions: Of the reader, that are fitted on.
+    """
+
+    decoder: BrainDecoder
+    reader: GroupReader
+    positions: np.ndarray
+
+    @classmethod
+    def of(
+        cls, decoder: BrainDecoder, trials: Trials, rows: np.ndarray, settings: FitSettings, at_most: int
+    ) -> ClosedFormParts:
+        """Return the parts for training rows, at most so many of which fit into memory."""
+        groups = _groups(trials, rows, settings.average_repetitions)
+        reader = GroupReader(trials, decoder.preprocessing, groups, decoder.signal_spec.subjects)
+        return cls(decoder, reader, _drawn(np.arange(len(groups)), at_most, settings.seed))
+
+    @property
+    def n_left_out(self) -> int:
+        """Training windows (or averages) that do not fit into memory."""
+        return len(self.reader) - len(self.positions)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """A row of the window table for each window (or average) that is fitted on."""
+        return self.reader.groups.first_rows()[self.positions]
+
+    def training_batch(self) -> SignalBatch:
+        """Return the windows that are fitted on."""
+        return _read(self.reader, self.positions, self.decoder.signal_spec)
+
+    def training_embedding(self) -> BrainEmbedding:
+        """Return what a frozen encoder makes of them."""
+        return _embedded(self.decoder.encoder, self.reader, self.positions)
+
+    def batch_of(self, rows: np.ndarray) -> SignalBatch:
+        """Return other windows, each its own."""
+        other = self._reader_of(rows)
+        return _read(other, np.arange(len(rows)), self.decoder.signal_spec)
+
+    def embedding_of(self, rows: np.ndarray) -> BrainEmbedding:
+        """Return what the encoder makes of other windows."""
+        return _embedded(self.decoder.encoder, self._reader_of(rows), np.arange(len(rows)))
+
+    def _reader_of(self, rows: np.ndarray) -> GroupReader:
+        return replace(self.reader, groups=RepetitionGroups(rows, np.arange(len(rows))))
+
+
+def _unfitted(
+    recipe: Recipe, trials: Trials, rows: np.ndarray, settings: FitSettings
+) -> tuple[BrainDecoder, int]:
+    """Return a decoder with steps fitted on `rows`, and how many windows fit into the memory that fitting may take."""
+    preprocessing = recipe.build_preprocessing()
+    at_most = _at_most(trials, preprocessing, settings)
+    spec = _fit_preprocessing(preprocessing, trials, _drawn(rows, at_most, settings.seed))
+    encoder = recipe.build_encoder(spec)
+    head = recipe.build_head(encoder, trials.target_spec)
+    made = BrainDecoder(preprocessing, encoder, head, spec, trials.target_spec, input_spec_of(trials, preprocessing))
+    return made, at_most
 
 
 def _is_fitted(encoder: Encoder) -> bool:
@@ -237,16 +316,11 @@ def _groups(trials: Trials, rows: np.ndarray, average: bool) -> RepetitionGroups
     return repetition_groups(trials.table, rows) if average else RepetitionGroups(rows, np.arange(len(rows)))
 
 
-def _fit_closed_form(
-    decoder: BrainDecoder, trials: Trials, rows: np.ndarray, settings: FitSettings, at_most: int
-) -> int:
-    """Fit encoder and head; returns the number of windows that were left out."""
-    groups = _groups(trials, rows, settings.average_repetitions)
-    reader = GroupReader(trials, decoder.preprocessing, groups, decoder.signal_spec.subjects)
-    positions = _drawn(np.arange(len(groups)), at_most, settings.seed)
-    target = _closed_form_targets(decoder.head, reader, positions)
-    labels = target if trials.task == "classification" else None
-    encoder, head = decoder.encoder, decoder.head
+def _fit_closed_form(parts: ClosedFormParts) -> None:
+    """Fit encoder and head."""
+    decoder, encoder, head = parts.decoder, parts.decoder.encoder, parts.decoder.head
+    target = _closed_form_targets(head, parts.reader, parts.positions)
+    labels = target if decoder.target_spec.task == "classification" else None
     if not isinstance(head, ClosedFormHead):
         raise SpecMismatch(
             f"Encoder '{encoder.architecture}' is fitted in closed form and head '{head.architecture}' by gradient "
@@ -254,18 +328,15 @@ def _fit_closed_form(
         )
     try:
         if isinstance(encoder, ClosedFormEncoder):
-            batch = _read(reader, positions, decoder.signal_spec)
-            encoder.fit(batch, labels)
-            embedding = encoder(batch)
+            embedding = encoder.fit(parts.training_batch(), labels)
         else:
-            embedding = _embedded(encoder, reader, positions)
+            embedding = parts.training_embedding()
         head.fit(embedding, target)
     except (ValueError, np.linalg.LinAlgError) as error:  # of scikit-learn and numpy, where windows are too few
         raise DataError(
             f"'{encoder.architecture}' with '{head.architecture}' cannot be fitted on {len(target)} windows: {error} "
             "Add recordings, merge classes, or choose another split=."
         ) from error
-    return len(groups) - len(positions)
 
 
 def _closed_form_targets(head: Head, reader: GroupReader, positions: np.ndarray) -> np.ndarray:

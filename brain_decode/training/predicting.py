@@ -15,7 +15,7 @@ from brain_decode.heads.base import Head
 from brain_decode.signals.spec import probability_columns
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
 
-__all__ = ["averaged_answers", "build_gallery", "gallery_kind", "predict_rows", "selection_score"]
+__all__ = ["answers_of", "averaged_answers", "build_gallery", "gallery_kind", "predict_rows", "selection_score"]
 
 _BATCH = 512  # windows read and answered at once
 _AVERAGED_BATCH = 32  # stimuli averaged at once; each brings all its repetitions
@@ -33,7 +33,7 @@ def predict_rows(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, galler
     """
     if trials.task == "retrieval":
         return _predict_retrieval(decoder, trials, rows, gallery)
-    answers = _answers(decoder, trials, rows)
+    answers = answers_of(decoder, trials, rows)
     frame = trials.table.iloc[rows].assign(window=rows)
     if trials.task == "regression":
         return frame.assign(truth=trials.targets(rows)[:, 0], predicted=answers[:, 0])
@@ -59,7 +59,8 @@ def selection_score(predictions: pd.DataFrame, trials: Trials) -> float:
     return float(np.mean([correct[truth == label].mean() for label in classes if (truth == label).any()]))
 
 
-def _answers(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> np.ndarray:
+def answers_of(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> np.ndarray:
+    """Return the answer to each of the windows at `rows`, (n, n_outputs)."""
     parts = [
         decoder.answer_windows(trials.windows(decoder.preprocessing, rows[start : start + _BATCH]))
         for start in range(0, len(rows), _BATCH)

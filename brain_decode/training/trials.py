@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -165,6 +166,13 @@ class Trials:
         if self.features is None:
             raise ConfigError("Retrieval compares with stimulus features; the dataset entry has none (features:).")
         return np.asarray(self.features[self.feature_rows(stimuli)])
+
+    def relabelled(self, labels: np.ndarray) -> Trials:
+        """Return the same windows, read from the same stores, with other labels (n,)."""
+        other = copy.copy(self)
+        other.table = self.table.assign(label=labels)
+        other.__dict__.pop("_class_indices", None)
+        return other
 
     def content_hashes(self, preprocessing: Preprocessing) -> list[str]:
         """Return the content hash of each recording."""

@@ -1,0 +1,18 @@
+"""A number that cannot be given, with the reason that stands in its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Unavailable"]
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """Stands where an interval or a p-value would not hold what it promises.
+
+    Args:
+        reason: A clause for the report, which says why and, where there is one, the remedy.
+    """
+
+    reason: str

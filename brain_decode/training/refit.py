@@ -1,0 +1,99 @@
+"""One closed-form decoder on one fold, fitted again and again to other labels: what sees no label is made once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from brain_decode.core.errors import DataError
+from brain_decode.encoders.base import BrainEmbedding, ClosedFormEncoder, Encoder
+from brain_decode.heads.base import ClosedFormHead
+from brain_decode.training.fitting import ClosedFormParts, FitSettings, closed_form_parts, fit_decoder
+from brain_decode.training.predicting import answers_of
+from brain_decode.training.recipes import Recipe
+from brain_decode.training.trials import Trials
+
+__all__ = ["Refit", "refit_of"]
+
+# Labels of all trials, as `Trials.targets` gives them, to the answers to the test windows, (n_test, n_outputs).
+Refit = Callable[[np.ndarray], np.ndarray]
+
+
+def refit_of(recipe: Recipe, trials: Trials, train: np.ndarray, test: np.ndarray, settings: FitSettings) -> Refit:
+    """Return a function from labels to answers; it may be called by several threads at once.
+
+    Args:
+        recipe: Fitted in closed form.
+        trials: Of a classification or regression.
+        train: Positions to fit on.
+        test: Positions to answer.
+        settings: As for the decoder itself.
+    """
+    if any(step.sees_labels for step in recipe.build_preprocessing().window_steps):
+        return _WholeRefit(recipe, trials, train, test, settings)
+    parts = closed_form_parts(recipe, trials, train, settings)
+    encoder = parts.decoder.encoder
+    if isinstance(encoder, ClosedFormEncoder) and encoder.sees_labels:
+        return _EncoderRefit(parts, test)
+    return _HeadRefit(parts, test)
+
+
+class _HeadRefit:
+    """Fits the head again to embeddings that are made once."""
+
+    def __init__(self, parts: ClosedFormParts, test: np.ndarray) -> None:
+        encoder = parts.decoder.encoder
+        batch = parts.training_batch() if isinstance(encoder, ClosedFormEncoder) else None
+        self.embedding = parts.training_embedding() if batch is None else encoder.fit(batch, None)
+        self.test = parts.embedding_of(test)
+        self.rows, self.head = parts.rows, parts.decoder.head
+
+    def __call__(self, labels: np.ndarray) -> np.ndarray:
+        return _answers_of_new_head(self.head, self.embedding, labels[self.rows], self.test)
+
+
+class _EncoderRefit:
+    """Fits encoder and head again to windows that are read once."""
+
+    def __init__(self, parts: ClosedFormParts, test: np.ndarray) -> None:
+        self.batch, self.test = parts.training_batch(), parts.batch_of(test)
+        self.rows, self.decoder = parts.rows, parts.decoder
+
+    def __call__(self, labels: np.ndarray) -> np.ndarray:
+        encoder: Encoder = copy.deepcopy(self.decoder.encoder)
+        own = labels[self.rows]
+        embedding = encoder.fit(self.batch, own if self.decoder.target_spec.task == "classification" else None)
+        return _answers_of_new_head(self.decoder.head, embedding, own, encoder(self.test))
+
+
+class _WholeRefit:
+    """Fits everything again, where a step of the preprocessing is fitted on labels."""
+
+    def __init__(
+        self, recipe: Recipe, trials: Trials, train: np.ndarray, test: np.ndarray, settings: FitSettings
+    ) -> None:
+        self.recipe, self.trials, self.train, self.test, self.settings = recipe, trials, train, test, settings
+
+    def __call__(self, labels: np.ndarray) -> np.ndarray:
+        if self.trials.task == "classification":
+            labels = np.array(self.trials.classes)[labels]
+        relabelled = self.trials.relabelled(labels.reshape(len(labels)))
+        nothing = np.zeros(0, dtype=int)
+        fitted = fit_decoder(self.recipe, relabelled, self.train, validation=nothing, settings=self.settings)
+        return answers_of(fitted.decoder, relabelled, self.test)
+
+
+def _answers_of_new_head(
+    head: ClosedFormHead, embedding: BrainEmbedding, labels: np.ndarray, test: BrainEmbedding
+) -> np.ndarray:
+    """Return the answers of a head fitted to these labels; not numbers where it cannot be fitted to them."""
+    fitted = copy.deepcopy(head)
+    with torch.no_grad():
+        try:
+            fitted.fit(embedding, labels)
+        except (ValueError, np.linalg.LinAlgError, DataError):
+            return np.full((len(test), head.target_spec.n_outputs), np.nan)
+        return fitted.answer(fitted(test)).double().cpu().numpy()
