@@ -14,7 +14,8 @@ from brain_decode.datasets.splits import unit_codes
 from brain_decode.evaluation import calibration
 from brain_decode.evaluation.predictions import require_predictions
 from brain_decode.evaluation.retrieval import k_way_probability
-from brain_decode.evaluation.scoring import score_classification, score_regression, score_retrieval
+from brain_decode.evaluation.retrieval_scores import score_retrieval
+from brain_decode.evaluation.scoring import score_classification, score_regression
 from brain_decode.evaluation.statistics import bootstrap_weights, interval, picture_clusters, weighted_mean
 from brain_decode.evaluation.volume_evidence import separability, strongest_voxels
 from brain_decode.signals.spec import Task, probability_columns

@@ -110,11 +110,11 @@ def rank_auc(values: np.ndarray, positive: np.ndarray) -> np.ndarray:
 def chance_level(metric: str, truth: np.ndarray, n_classes: int) -> float | None:
     """Return what a decoder that ignores the signal reaches; None where that has no fixed value (ece).
 
-    AUC: 0.5. Balanced accuracy: 1 / n_classes. Accuracy: the share of the largest class, which always answering that
-    class reaches. Pearson and R²: 0.
+    AUC: 0.5. Balanced accuracy: 1 / the number of classes that occur in the truth, whose recalls it averages.
+    Accuracy: the share of the largest class, which always answering that class reaches. Pearson and R²: 0.
     """
     if metric == "accuracy":
         return float(np.bincount(truth.astype(int)).max() / len(truth))
     if metric == "ece":
         return None
-    return {"auc": 0.5, "balanced_accuracy": 1 / max(n_classes, 1), "pearson": 0.0, "r2": 0.0}[metric]
+    return {"auc": 0.5, "balanced_accuracy": 1 / len(np.unique(truth)), "pearson": 0.0, "r2": 0.0}[metric]

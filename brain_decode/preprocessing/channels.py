@@ -100,6 +100,9 @@ class KeepChannels(WindowStep):
 class Rereference(SignalStep):
     """Subtract from the EEG channels their average, or the mean of named channels.
 
+    Channels marked as bad take no part in the average; it is subtracted from them too, so that all channels share one
+    reference. On good channels this is `mne.io.Raw.set_eeg_reference`, which leaves the bad ones as they were.
+
     Args:
         to: "average", or channel names such as ["TP9", "TP10"] (which become zero when there is one).
     """
@@ -116,12 +119,42 @@ class Rereference(SignalStep):
             raise ConfigError("rereference needs at least one channel name; got an empty list. Use to: average.")
 
     def apply(self, signal: Continuous) -> Continuous:
-        """Return the signal against the new reference; channels of other types stay as they are."""
+        """Return the signal against the new reference; channels of other types stay as they are.
+
+        Raises:
+            DataError: No EEG channel, none that is good, or a named reference that is marked as bad: its noise would
+                go into every channel.
+        """
         is_eeg = np.array([kind == "eeg" for kind in signal.sensors.types])
         if not is_eeg.any():
             raise DataError("rereference needs EEG channels; the recording has none.")
-        used = np.flatnonzero(is_eeg) if self.to == "average" else signal.sensors.indices(list(self.to))
+        left_out: list[str] = []
+        if self.to == "average":
+            used, left_out = self._good(signal, np.flatnonzero(is_eeg))
+        else:
+            used = self._named(signal, list(self.to))
         referenced = signal.data if len(used) == len(signal.data) else signal.data[used]
         data = signal.data.copy()
         np.subtract(data, referenced.mean(axis=0), out=data, where=is_eeg[:, None])
-        return signal.with_data(data)
+        notes = (f"average reference without channels marked as bad: {', '.join(left_out)}",) if left_out else ()
+        return replace(signal, data=data, notes=(*signal.notes, *notes))
+
+    def _good(self, signal: Continuous, members: np.ndarray) -> tuple[np.ndarray, list[str]]:
+        """Return the members that are not marked as bad, and the names of those that are."""
+        names = signal.sensors.names
+        is_bad = np.array([names[index] in signal.bads for index in members])
+        if is_bad.all():
+            raise DataError(
+                f"rereference averages good EEG channels; all {len(members)} of the recording are marked as bad. "
+                "Correct the marks, or put interpolate_bads before it."
+            )
+        return members[~is_bad], [names[index] for index in members[is_bad]]
+
+    def _named(self, signal: Continuous, names: list[str]) -> np.ndarray:
+        bad = [name for name in names if name in signal.bads]
+        if bad:
+            raise DataError(
+                f"rereference needs good reference channels; {bad} of {names} are marked as bad in the recording, and "
+                "their noise would go into every channel. Name others, use to: average, or put interpolate_bads before."
+            )
+        return signal.sensors.indices(names)

@@ -25,7 +25,10 @@ class BandPass(SignalStep):
     Args:
         low_hz: Lower edge of the pass band; None keeps slow drifts.
         high_hz: Upper edge; None keeps everything up to half the rate.
-        method: "zero_phase" (MNE's FIR filter, looks ahead) or "causal" (Butterworth of order 4, delays).
+        method: "zero_phase" (MNE's FIR filter, looks ahead) or "causal" (Butterworth of order 4, delays). The causal
+            filter starts as if the first sample had lasted forever, so that an offset leaves no transient. For a linear
+            filter that is the response to the signal less its first sample, plus the settled answer to that sample: 0
+            where slow drifts are removed, else the sample. A stream subtracts the first sample of the stream.
     """
 
     name = "bandpass"
@@ -60,11 +63,18 @@ class BandPass(SignalStep):
         _require_finite(self.name, signal)
         self._require_below_half(signal.rate_hz)
         if self.is_causal:
-            return signal.with_data(scipy_signal.sosfilt(self._sections(signal.rate_hz), signal.data, axis=1))
+            return self._causal(signal)
         from mne.filter import filter_data
 
         filtered = filter_data(signal.data, signal.rate_hz, self.low_hz, self.high_hz, copy=True, verbose="ERROR")
         return signal.with_data(filtered)
+
+    def _causal(self, signal: Continuous) -> Continuous:
+        if not signal.data.size:
+            return signal
+        first = signal.data[:, :1]
+        rest = scipy_signal.sosfilt(self._sections(signal.rate_hz), signal.data - first, axis=1)
+        return signal.with_data(rest if self.low_hz is not None else rest + first)
 
     def _require_below_half(self, rate_hz: float) -> None:
         for setting, edge, which in (("high_hz", self.high_hz, "up to"), ("low_hz", self.low_hz, "from")):
@@ -88,7 +98,8 @@ class Notch(SignalStep):
 
     Args:
         line_hz: 50 or 60 in most places.
-        method: "zero_phase" (MNE's FIR filter) or "causal" (second-order notches).
+        method: "zero_phase" (MNE's FIR filter) or "causal" (second-order notches, started as if the first sample had
+            lasted forever; see `BandPass`).
     """
 
     name = "notch"
@@ -124,11 +135,12 @@ class Notch(SignalStep):
             from mne.filter import notch_filter
 
             return signal.with_data(notch_filter(signal.data, signal.rate_hz, harmonics, copy=True, verbose="ERROR"))
-        data = signal.data
+        first = signal.data[:, :1]
+        data = signal.data - first
         for harmonic in harmonics:
             numerator, denominator = scipy_signal.iirnotch(harmonic, _NOTCH_QUALITY, fs=signal.rate_hz)
             data = scipy_signal.lfilter(numerator, denominator, data, axis=1)
-        return signal.with_data(data)
+        return signal.with_data(data + first)
 
 
 @dataclass

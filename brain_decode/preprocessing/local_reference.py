@@ -26,7 +26,8 @@ class Laplacian(SignalStep):
     """Subtract what the surroundings of each sensor share.
 
     EEG becomes current source density in V/m² by spherical splines (MNE). Each intracranial contact loses the mean of
-    its nearest contacts of the same type, and stays in volts. Other channels stay as they are.
+    its nearest good contacts of the same type, and stays in volts. Other channels stay as they are. Contacts marked as
+    bad are no neighbours; EEG channels marked as bad are refused, as by MNE, because splines run through all.
 
     Args:
         stiffness: Of the splines.
@@ -53,21 +54,36 @@ class Laplacian(SignalStep):
         """Return the signal against its surroundings.
 
         Raises:
-            DataError: No EEG and no intracranial channel, positions that are missing, or fewer than two contacts.
+            DataError: No EEG and no intracranial channel, positions that are missing, a bad EEG channel, or contacts
+                that have no good neighbour.
         """
         kinds = np.array(signal.sensors.types)
         present = [kind for kind in ("eeg", *_INTRACRANIAL) if (kinds == kind).any()]
         if not present:
             raise DataError(f"laplacian needs EEG or intracranial channels; the recording has {sorted(set(kinds))}.")
-        data = signal.data.copy()
+        data, left_out = signal.data.copy(), []
+        is_bad = np.isin(signal.sensors.names, signal.bads)
         for kind in present:
             members = np.flatnonzero(kinds == kind)
+            bad = [signal.sensors.names[index] for index in members[is_bad[members]]]
             require_positions(self.name, sensors_of(self.name, signal), members)
             if kind == "eeg":
+                self._refuse_bad(bad)
                 data[members] = self._current_source_density(signal, members)
             else:
-                data[members] -= _neighbour_weights(signal.sensors.positions_m[members]) @ signal.data[members]
-        return signal.with_data(data)
+                weights = _neighbour_weights(signal.sensors.positions_m[members], is_bad[members])
+                # A product with a weight of zero would still spread NaN of a bad contact.
+                data[members] -= weights[:, ~is_bad[members]] @ signal.data[members[~is_bad[members]]]
+                left_out += bad
+        notes = (f"local reference without contacts marked as bad: {', '.join(left_out)}",) if left_out else ()
+        return replace(signal, data=data, notes=(*signal.notes, *notes))
+
+    def _refuse_bad(self, bad: Sequence[str]) -> None:
+        if bad:
+            raise DataError(
+                f"laplacian needs good EEG channels, as each shapes its surroundings; {list(bad)} are marked as bad. "
+                "Put interpolate_bads before it, or drop them by drop_channels."
+            )
 
     def _current_source_density(self, signal: Continuous, members: np.ndarray) -> np.ndarray:
         import mne
@@ -84,12 +100,18 @@ class Laplacian(SignalStep):
         ).get_data()
 
 
-def _neighbour_weights(positions_m: np.ndarray) -> np.ndarray:
-    """Return (contact, contact) weights that average the nearest contacts of each."""
+def _neighbour_weights(positions_m: np.ndarray, is_bad: np.ndarray) -> np.ndarray:
+    """Return (contact, contact) weights that average the nearest good contacts of each."""
     if len(positions_m) < 2:
         raise DataError("laplacian needs at least two contacts of a type; got one. Use another reference.")
     distances = np.linalg.norm(positions_m[:, None] - positions_m[None], axis=2)
     np.fill_diagonal(distances, np.inf)
+    distances[:, is_bad] = np.inf
+    if not np.isfinite(distances).any(axis=1).all():
+        raise DataError(
+            f"laplacian needs a good neighbour for each contact; {int(is_bad.sum())} of {len(is_bad)} contacts of a "
+            "type are marked as bad. Use another reference, or correct the marks."
+        )
     near = distances <= _NEIGHBOUR_RATIO * distances.min(axis=1, keepdims=True)
     return near / near.sum(axis=1, keepdims=True)
 

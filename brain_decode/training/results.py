@@ -21,7 +21,8 @@ from brain_decode.evaluation.evidence import (
     rank_evidence,
 )
 from brain_decode.evaluation.predictions import write_predictions
-from brain_decode.evaluation.scoring import compare_decoders, score_classification, score_regression, score_retrieval
+from brain_decode.evaluation.retrieval_scores import score_retrieval
+from brain_decode.evaluation.scoring import compare_decoders, score_classification, score_regression
 from brain_decode.evaluation.statistics import clusters_of, holm, picture_clusters
 from brain_decode.signals.spec import Task
 from brain_decode.training.receipts import plain

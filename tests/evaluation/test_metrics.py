@@ -63,6 +63,12 @@ def test_chance_levels() -> None:
     assert chance_level("ece", truth, 3) is None
 
 
+def test_a_class_that_does_not_occur_does_not_lower_the_chance_of_balanced_accuracy() -> None:
+    truth = np.array([0, 0, 2, 2, 2])
+    constant = np.full(5, 2)
+    assert chance_level("balanced_accuracy", truth, 3) == balanced_accuracy(truth, constant) == 0.5
+
+
 def test_correlation_and_explained_variance_of_a_line() -> None:
     truth = np.arange(10.0)
     assert pearson(truth, 3 * truth - 2) == pytest.approx(1.0)

@@ -123,6 +123,8 @@ def given_to(step: SignalStep | WindowStep, seed: int = 1) -> Any:
     if step.name == "remove_chpi":
         return magnetometers(seed)
     given = recording(seed) if isinstance(step, SignalStep) else windows(seed=seed)
+    if step.name == "laplacian":  # it refuses EEG channels marked as bad
+        return replace(given, bads=())
     return replace(given, sensors=VOXELS) if step.name in OF_VOXELS else given
 
 

@@ -75,6 +75,29 @@ def test_named_pairs_are_subtracted_in_their_order() -> None:
     np.testing.assert_array_equal(result.data, data[[3]] - data[[0]])
 
 
+def test_a_bad_contact_is_no_neighbour_and_is_noted() -> None:
+    data = samples(5)
+    data[1] = np.nan
+    result = Laplacian().apply(Continuous(data, RATE_HZ, shaft(), bads=("AHL2",)))
+    np.testing.assert_allclose(result.data[2], data[2] - data[3], atol=1e-15)
+    np.testing.assert_allclose(result.data[0], data[0] - data[2], atol=1e-15)
+    assert result.notes == ("local reference without contacts marked as bad: AHL2",)
+
+
+def test_a_laplacian_without_good_neighbours_is_refused() -> None:
+    with pytest.raises(DataError, match="4 of 5 contacts of a type are marked as bad"):
+        Laplacian().apply(Continuous(samples(5), RATE_HZ, shaft(), bads=("AHL1", "AHL2", "AHL3", "AHL4")))
+
+
+def test_the_scalp_laplacian_refuses_bad_channels_with_the_remedy() -> None:
+    montage = mne.channels.make_standard_montage("biosemi32")
+    info = mne.create_info(montage.ch_names, RATE_HZ, "eeg")
+    info.set_montage(montage)
+    signal = Continuous(samples(32), RATE_HZ, sensors_from_info(info), bads=("Cz",))
+    with pytest.raises(DataError, match=r"\['Cz'\] are marked as bad. Put interpolate_bads before it"):
+        Laplacian().apply(signal)
+
+
 def test_what_cannot_be_referenced_says_why() -> None:
     data = samples(5)
     with pytest.raises(DataError, match="finds no neighbouring intracranial contacts.*pairs="):

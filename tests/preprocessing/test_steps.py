@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import mne
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import signal as scipy_signal
 
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.preprocessing.alignment import EuclideanAlignment
@@ -120,6 +123,82 @@ def test_the_average_reference_leaves_a_zero_mean_over_eeg_and_other_channels_al
     referenced = Rereference().apply(signal).data
     np.testing.assert_allclose(referenced[:2].mean(axis=0), 0, atol=1e-15)
     np.testing.assert_array_equal(referenced[2], signal.data[2])
+
+
+def with_a_bad_channel(bads: tuple[str, ...] = ("B",)) -> Continuous:
+    signal = recording(EEG)
+    signal.data[1] += 1.0
+    return replace(signal, bads=bads)
+
+
+def test_the_average_reference_is_that_of_the_good_channels_and_is_noted() -> None:
+    signal = with_a_bad_channel()
+    referenced = Rereference().apply(signal)
+    np.testing.assert_array_equal(referenced.data, signal.data - signal.data[[0, 2]].mean(axis=0))
+    assert referenced.notes == ("average reference without channels marked as bad: B",)
+    assert referenced.bads == ("B",)
+
+
+def test_good_channels_have_the_average_reference_of_mne() -> None:
+    signal = with_a_bad_channel()
+    raw = mne.io.RawArray(signal.data.copy(), mne.create_info(list(EEG.names), RATE_HZ, "eeg"), verbose="ERROR")
+    raw.info["bads"] = ["B"]
+    expected = raw.set_eeg_reference("average", verbose="ERROR").get_data(["A", "C"])
+    np.testing.assert_allclose(Rereference().apply(signal).data[[0, 2]], expected, atol=1e-15)
+
+
+def test_without_bad_channels_nothing_is_noted() -> None:
+    assert Rereference().apply(recording(EEG)).notes == ()
+
+
+def test_a_reference_of_bad_channels_is_refused() -> None:
+    with pytest.raises(DataError, match="all 3 of the recording are marked as bad.*interpolate_bads"):
+        Rereference().apply(with_a_bad_channel(("A", "B", "C")))
+    with pytest.raises(DataError, match=r"\['B'\] of \['A', 'B'\] are marked as bad.*to: average"):
+        Rereference(["A", "B"]).apply(with_a_bad_channel())
+
+
+CAUSAL = [
+    (BandPass(0.1, None, "causal"), 0.0),
+    (BandPass(0.1, 30.0, "causal"), 0.0),
+    (BandPass(None, 30.0, "causal"), 1.0),
+    (Notch(50.0, "causal"), 1.0),
+]
+
+
+@pytest.mark.parametrize(("step", "gain"), CAUSAL)
+def test_a_causal_filter_answers_an_offset_by_its_settled_value_from_the_first_sample(step, gain: float) -> None:
+    offset = Continuous(np.full((3, 400), 0.02), RATE_HZ, EEG)
+    np.testing.assert_array_equal(step.apply(offset).data, gain * offset.data)
+
+
+@pytest.mark.parametrize(("step", "gain"), CAUSAL)
+def test_a_causal_filter_is_the_same_on_a_signal_that_stood_still_for_long(step, gain: float) -> None:
+    signal = recording(EEG)
+    still = np.repeat(signal.data[:, :1], 500, axis=1)
+    longer = replace(signal, data=np.concatenate([still, signal.data], axis=1))
+    np.testing.assert_allclose(step.apply(longer).data[:, 500:], step.apply(signal).data, atol=1e-12)
+
+
+@pytest.mark.parametrize(("step", "gain"), CAUSAL)
+def test_a_causal_filter_never_looks_ahead_of_what_it_has_seen(step, gain: float) -> None:
+    signal = recording(EEG)
+    beginning = replace(signal, data=signal.data[:, :700])
+    np.testing.assert_array_equal(step.apply(beginning).data, step.apply(signal).data[:, :700])
+
+
+@pytest.mark.parametrize(("step", "gain"), CAUSAL)
+def test_a_causal_filter_of_nothing_is_nothing(step, gain: float) -> None:
+    assert step.apply(Continuous(np.zeros((3, 0)), RATE_HZ, EEG)).data.shape == (3, 0)
+
+
+def test_a_causal_filter_started_in_the_settled_state_equals_that_of_scipy() -> None:
+    data = recording(EEG).data
+    sections = scipy_signal.butter(4, [1.0, 30.0], "bandpass", fs=RATE_HZ, output="sos")
+    state = scipy_signal.sosfilt_zi(sections)[:, None, :] * data[None, :, :1]
+    expected, _ = scipy_signal.sosfilt(sections, data, axis=1, zi=state)
+    result = BandPass(1.0, 30.0, "causal").apply(recording(EEG)).data
+    np.testing.assert_allclose(result, expected, atol=1e-10)
 
 
 def test_a_single_reference_channel_becomes_zero() -> None:
