@@ -47,6 +47,10 @@ class SealedTest:
         """True after the first opening."""
         return bool(self.openings)
 
+    def mask(self, n_rows: int) -> np.ndarray:
+        """Return (n_rows,) True for each row of the window table that belongs to the test part."""
+        return np.isin(np.arange(n_rows), self._positions)
+
     def refuse(self, positions: np.ndarray) -> None:
         """Pass in silence unless some of these positions are sealed.
 

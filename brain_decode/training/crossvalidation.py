@@ -14,12 +14,13 @@ from brain_decode.core.errors import DataError
 from brain_decode.core.progress import track
 from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
-from brain_decode.datasets.sealed import SealedFold, collect_openings, seal
+from brain_decode.datasets.sealed import SealedFold, SealedTest, collect_openings, seal
 from brain_decode.datasets.splits import Fold, Split
 from brain_decode.evaluation.retrieval import GalleryKind
 from brain_decode.training.fitting import FitSettings, FittedDecoder, fit_decoder
 from brain_decode.training.predicting import averaged_answers, predict_rows, selection_score
 from brain_decode.training.recipes import Plan, Recipe
+from brain_decode.training.sealed_trials import SealedTrials
 from brain_decode.training.trials import Trials
 
 __all__ = ["CrossValidation", "Protocol", "cross_validate", "fit_final"]
@@ -110,9 +111,9 @@ def _tell_left_out(folds: Sequence[dict[str, Any]]) -> None:
 def _run_fold(
     plan: Plan, trials: Trials, fold: SealedFold, protocol: Protocol, result: CrossValidation
 ) -> list[pd.DataFrame]:
-    kept = _kept(trials, fold.train)
-    chosen, scores = _select(plan, trials, kept, protocol)
-    fitted = {recipe.name: _fit(recipe, trials, kept, protocol) for recipe in plan.recipes}
+    kept, shut = _kept(trials, fold.train), SealedTrials(trials, fold.test)
+    chosen, scores = _select(plan, shut, kept, protocol)
+    fitted = {recipe.name: _fit(recipe, shut, kept, protocol) for recipe in plan.recipes}
     test = fold.test.open("score the fitted decoders")
     named = {plan.name: fitted[chosen.name], **fitted}
     frames = [
@@ -132,9 +133,11 @@ def _run_fold(
 
 def fit_final(plan: Plan, trials: Trials, protocol: Protocol) -> tuple[FittedDecoder, str]:
     """Select by inner validation, fit on every window that the split gives; returns the decoder and its name."""
-    kept = _kept(trials, protocol.split.final_rows(trials.table))
-    chosen, _ = _select(plan, trials, kept, protocol)
-    return _fit(chosen, trials, kept, protocol), chosen.name
+    rows = protocol.split.final_rows(trials.table)
+    kept = _kept(trials, rows)
+    shut = SealedTrials(trials, SealedTest("final", np.setdiff1d(np.arange(len(trials.table)), rows)))
+    chosen, _ = _select(plan, shut, kept, protocol)
+    return _fit(chosen, shut, kept, protocol), chosen.name
 
 
 def _kept(trials: Trials, rows: np.ndarray) -> np.ndarray:
