@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -92,11 +92,12 @@ class SealedFold:
     name: str
     train: np.ndarray
     test: SealedTest
+    gap: Mapping[str, float] = field(default_factory=dict)
 
 
 def seal(fold: Fold) -> SealedFold:
     """Return the fold with its test part sealed."""
-    return SealedFold(fold.name, np.array(fold.train, dtype=int), SealedTest(fold.name, fold.test))
+    return SealedFold(fold.name, np.array(fold.train, dtype=int), SealedTest(fold.name, fold.test), fold.gap)
 
 
 def collect_openings(folds: Iterable[SealedFold]) -> list[dict[str, str]]:

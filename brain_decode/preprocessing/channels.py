@@ -53,6 +53,10 @@ class Pick(SignalStep):
             raise DataError(f"pick keeps no channel; the recording has the types {sorted(set(sensors.types))}.")
         return signal.with_channels(signal.data[kept], sensors.pick(kept))
 
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero: channels are chosen."""
+        return 0.0
+
 
 @dataclass
 class DropChannels(SignalStep):
@@ -70,6 +74,10 @@ class DropChannels(SignalStep):
         if not len(kept):
             raise DataError("drop_channels leaves no channel.")
         return signal.with_channels(signal.data[kept], signal.sensors.pick(kept))
+
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero: channels are chosen."""
+        return 0.0
 
 
 @dataclass
@@ -125,3 +133,7 @@ class Rereference(SignalStep):
         data = signal.data.copy()
         np.subtract(data, referenced.mean(axis=0), out=data, where=is_eeg[:, None])
         return signal.with_data(data)
+
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero: channels are combined at one time only."""
+        return 0.0

@@ -69,6 +69,10 @@ class Laplacian(SignalStep):
                 data[members] -= _neighbour_weights(signal.sensors.positions_m[members]) @ signal.data[members]
         return signal.with_data(data)
 
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero: channels are combined at one time only."""
+        return 0.0
+
     def _current_source_density(self, signal: Continuous, members: np.ndarray) -> np.ndarray:
         import mne
 
@@ -154,3 +158,7 @@ class Bipolar(SignalStep):
         bads = tuple(name for name, pair in zip(names, pairs, strict=True) if set(pair) & set(signal.bads))
         combined = Sensors(names, types, locations, coordinate_frame=sensors.coordinate_frame)
         return replace(signal, data=signal.data[first] - signal.data[second], sensors=combined, bads=bads)
+
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero: channels are combined at one time only."""
+        return 0.0
