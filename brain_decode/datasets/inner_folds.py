@@ -21,10 +21,12 @@ from brain_decode.datasets.splits import (
     trial_order,
     unit_codes,
 )
+from brain_decode.signals.reach import NO_REACH, Reach
 
 __all__ = ["inner_folds"]
 
 _LEAST_INNER_UNITS = 3
+_WITHIN = "Validation inside the training part"
 _LEAST_KEPT = 0.5  # share of the training windows that must remain when overlapping ones are left out
 _LEAST_KEPT_BESIDE_BLOCKS = 0.75  # share of the windows outside a block that must not show its stimuli
 
@@ -37,6 +39,7 @@ def inner_folds(
     gap_s: float = 1.0,
     zero_shot: bool = False,
     level: str = "run",
+    reach: Reach = NO_REACH,
 ) -> list[Fold]:
     """Split the training rows of a fold again, for selection that never sees its test rows.
 
@@ -52,13 +55,14 @@ def inner_folds(
         gap_s: Gap between contiguous blocks, seconds.
         zero_shot: The outer split is zero-shot.
         level: "subject", "session" or "run"; the first of the outer split's `forbids`.
+        reach: How far the steps on the signal carry a sample; the gap covers it.
 
     Returns:
         Folds whose positions refer to `table` and lie within `train`.
 
     Raises:
         DataError: Too few training windows to split again.
-        ConfigError: An unknown level.
+        ConfigError: An unknown level, or blocks of recordings that a step uses as a whole.
     """
     levels = ["subject", "session", "run"]
     if level not in levels:
@@ -69,9 +73,10 @@ def inner_folds(
     local = _published_validation(part)
     if local is None:
         if zero_shot:
-            local = _zero_shot_inner(part, n_folds)
+            local = _zero_shot_inner(part, n_folds, reach)
         else:
-            local = _unit_inner(part, n_folds, levels[levels.index(level) :]) or _block_inner(part, n_folds, gap_s)
+            by_unit = _unit_inner(part, n_folds, levels[levels.index(level) :])
+            local = by_unit or _block_inner(part, n_folds, max(gap_s, reach.within_recording(_WITHIN)))
     return [Fold(fold.name, train[fold.train], train[fold.test]) for fold in local]
 
 
@@ -81,7 +86,7 @@ def _published_validation(part: pd.DataFrame) -> list[Fold] | None:
     return [Fold("validation", train, validation)] if len(train) and len(validation) else None
 
 
-def _zero_shot_inner(part: pd.DataFrame, n_folds: int) -> list[Fold]:
+def _zero_shot_inner(part: pd.DataFrame, n_folds: int, reach: Reach) -> list[Fold]:
     column = "stimulus" if (text_column(part, "concept") == "").any() else "concept"
     n_units = len(set(text_column(part, column)))
     groups = concept_groups(part, max(2, min(n_folds, n_units)), 0, column)
@@ -89,7 +94,7 @@ def _zero_shot_inner(part: pd.DataFrame, n_folds: int) -> list[Fold]:
     apart = [_without_overlap(part, fold) for fold in folds]
     if all(len(fold.train) >= _LEAST_KEPT * len(whole.train) for fold, whole in zip(apart, folds, strict=True)):
         return apart
-    return _stimulus_blocks(part, n_folds)
+    return _stimulus_blocks(part, n_folds, reach.within_recording(_WITHIN))
 
 
 def _without_overlap(part: pd.DataFrame, fold: Fold) -> Fold:
@@ -98,7 +103,7 @@ def _without_overlap(part: pd.DataFrame, fold: Fold) -> Fold:
     return Fold(fold.name, fold.train[free], fold.test)
 
 
-def _stimulus_blocks(part: pd.DataFrame, n_folds: int) -> list[Fold]:
+def _stimulus_blocks(part: pd.DataFrame, n_folds: int, gap_s: float) -> list[Fold]:
     """Hold out contiguous blocks, and leave their stimuli out of training wherever they are shown again.
 
     In rapid serial presentation each window reaches into many others, so that holding out whole concepts would leave
@@ -108,7 +113,7 @@ def _stimulus_blocks(part: pd.DataFrame, n_folds: int) -> list[Fold]:
     most = int(trial_order(part)[2].min())
     counts = sorted({max(2, min(count, most)) for count in (n_folds, 2 * n_folds, 4 * n_folds)})
     for count in counts:
-        blocks = block_folds(part, count, 0.0, 0)
+        blocks = block_folds(part, count, gap_s, 0)
         folds = [_without_shown_again(part, block) for block in blocks]
         kept = [len(fold.train) / len(block.train) for fold, block in zip(folds, blocks, strict=True)]
         if min(kept) >= _LEAST_KEPT_BESIDE_BLOCKS:

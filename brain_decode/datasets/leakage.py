@@ -111,14 +111,15 @@ def _refuse_shared(
 
 
 def _refuse_shared_stimuli(table: pd.DataFrame, fold: Fold, train: np.ndarray, test: np.ndarray) -> None:
-    codes, names = unit_codes(table, "stimulus")
+    used = np.concatenate([train, test])  # of an inner fold, the outer test rows have no stimulus to tell
+    codes = np.full(len(table), -1)
+    codes[used], names = unit_codes(table.iloc[used], "stimulus")
     if "" in names:
-        unknown = codes == names.index("")
-        if unknown[train].any() or unknown[test].any():
-            raise DataError(
-                f"Fold '{fold.name}' is zero-shot, but {int(unknown.sum())} of {len(table)} windows have no stimulus, "
-                "so it cannot be checked. Set target.stimulus_column in the dataset's YAML."
-            )
+        n_unknown = int((codes == names.index("")).sum())
+        raise DataError(
+            f"Fold '{fold.name}' is zero-shot, but {n_unknown} of {len(used)} windows have no stimulus, "
+            "so it cannot be checked. Set target.stimulus_column in the dataset's YAML."
+        )
     _refuse_shared(table, fold, codes, train, test, "stimulus '{}' of a zero-shot task", names)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -47,6 +47,10 @@ class SealedTest:
         """True after the first opening."""
         return bool(self.openings)
 
+    def mask(self, n_rows: int) -> np.ndarray:
+        """Return (n_rows,) True for each row of the window table that belongs to the test part."""
+        return np.isin(np.arange(n_rows), self._positions)
+
     def refuse(self, positions: np.ndarray) -> None:
         """Pass in silence unless some of these positions are sealed.
 
@@ -88,11 +92,12 @@ class SealedFold:
     name: str
     train: np.ndarray
     test: SealedTest
+    gap: Mapping[str, float] = field(default_factory=dict)
 
 
 def seal(fold: Fold) -> SealedFold:
     """Return the fold with its test part sealed."""
-    return SealedFold(fold.name, np.array(fold.train, dtype=int), SealedTest(fold.name, fold.test))
+    return SealedFold(fold.name, np.array(fold.train, dtype=int), SealedTest(fold.name, fold.test), fold.gap)
 
 
 def collect_openings(folds: Iterable[SealedFold]) -> list[dict[str, str]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import ConfigError, DataError, unknown_option
+from brain_decode.signals.reach import Reach
 
 __all__ = [
     "UNIT_LEVELS",
@@ -56,11 +57,13 @@ class Fold:
         name: Which unit is left out, for reports.
         train: Sorted positions.
         test: Sorted positions; the validation rows where the fold is an inner one.
+        gap: What was kept free around the test part, where something was: seconds, trials, and windows it cost.
     """
 
     name: str
     train: np.ndarray
     test: np.ndarray
+    gap: Mapping[str, float] = field(default_factory=dict)
 
 
 class Split(ABC):
@@ -79,6 +82,14 @@ class Split(ABC):
     @abstractmethod
     def folds(self, table: pd.DataFrame) -> list[Fold]:
         """Return the folds of a window table, the same ones on every call."""
+
+    def over(self, reach: Reach) -> Split:
+        """Return this split for signals whose samples were carried so far by the steps before.
+
+        Raises:
+            ConfigError: Parts of a recording are held out, and a step uses the whole recording.
+        """
+        return self
 
     def final_rows(self, table: pd.DataFrame) -> np.ndarray:
         """Return positions of the windows that the decoder which is saved is fitted on, after scoring."""
@@ -263,7 +274,8 @@ class ContiguousKFold(Split):
 
     Args:
         n_folds: Blocks per recording.
-        gap_s: Seconds between a test window and the nearest training window of the same recording.
+        gap_s: Seconds between a test window and the nearest training window of the same recording, at least; where
+            the steps on the signal reach further, that (`over`).
         gap_trials: The same in trials, for cut trials whose onset is unknown.
     """
 
@@ -276,6 +288,10 @@ class ContiguousKFold(Split):
         _require_fold_count(self.n_folds)
         if not self.gap_s >= 0 or self.gap_trials < 0:
             raise ConfigError(f"A gap is not negative; got gap_s={self.gap_s}, gap_trials={self.gap_trials}.")
+
+    def over(self, reach: Reach) -> ContiguousKFold:
+        """Return the split whose gap covers the reach of the steps."""
+        return replace(self, gap_s=max(self.gap_s, reach.within_recording(self.name)))
 
     def folds(self, table: pd.DataFrame) -> list[Fold]:
         """Return `n_folds` folds.
@@ -497,10 +513,14 @@ def block_folds(table: pd.DataFrame, n_folds: int, gap_s: float, gap_trials: int
         too_close = (order[train] >= edges["min"].to_numpy() - gap_trials) & (
             order[train] <= edges["max"].to_numpy() + gap_trials
         )
-        train = train[~(near | (is_cut[train] & too_close))]
-        folds.append(Fold(f"block-{index + 1}", train, test))
+        in_gap = near | (is_cut[train] & too_close)
+        gap = ({} if is_cut.all() else {"gap_s": gap_s}) | ({"gap_trials": gap_trials} if is_cut.any() else {})
+        folds.append(Fold(f"block-{index + 1}", train[~in_gap], test, gap | {"n_in_gap": int(in_gap.sum())}))
     if min(len(fold.train) for fold in folds) == 0:
-        raise DataError(f"A gap of {gap_s:g} s ({gap_trials} trials) leaves no training window. Shorten the gap.")
+        raise DataError(
+            f"A gap of {gap_s:g} s ({gap_trials} trials) leaves no training window. Shorten the gap, filter with a "
+            "shorter reach (a higher low_hz), or hold out whole runs."
+        )
     return folds
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
@@ -197,6 +198,7 @@ class InterpolateBads(SignalStep):
 
     name = "interpolate_bads"
     repairs_samples = True
+    uses_everything = "looks for bad channels in the whole recording (detect: false takes the marked ones only)"
 
     detect: bool = True
     max_share: float = 0.25
@@ -215,6 +217,10 @@ class InterpolateBads(SignalStep):
     def is_causal(self) -> bool:  # type: ignore[override]
         """True where nothing is looked for: the splines mix channels at one time only."""
         return not self.detect
+
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero where channels are marked beforehand, infinity where they are found in the recording."""
+        return math.inf if self.detect else 0.0
 
     def find(self, signal: Continuous) -> dict[str, str]:
         """Return the name of each channel that would be interpolated, with the reason; for reports."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import itertools
+import math
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -115,10 +116,26 @@ class SignalStep(Step):
 
     is_channelwise: ClassVar[bool] = False  # True when each output channel depends on the same input channel alone
     repairs_samples: ClassVar[bool] = False  # True when channels with NaN or infinite samples come out repaired
+    uses_everything: ClassVar[str] = "does not say how far it reaches"  # completes "step 'x' ..." where reach is inf
 
     @abstractmethod
     def apply(self, signal: Continuous) -> Continuous:
         """Return the processed signal; the input is not changed."""
+
+    def reach_s(self, rate_hz: float) -> float:
+        """Return how many seconds away, to either side, an input sample still changes an output sample.
+
+        Zero where samples of other times play no part, infinite where the whole recording is used or where a step does
+        not say.
+
+        Args:
+            rate_hz: Of the signal that comes in.
+        """
+        return math.inf
+
+    def rate_after_hz(self, rate_hz: float) -> float:
+        """Return the rate of the signal that comes out."""
+        return rate_hz
 
 
 class WindowStep(Step):

@@ -53,6 +53,10 @@ class Pick(SignalStep):
             raise DataError(f"pick keeps no channel; the recording has the types {sorted(set(sensors.types))}.")
         return signal.with_channels(signal.data[kept], sensors.pick(kept))
 
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero: channels are chosen."""
+        return 0.0
+
 
 @dataclass
 class DropChannels(SignalStep):
@@ -70,6 +74,10 @@ class DropChannels(SignalStep):
         if not len(kept):
             raise DataError("drop_channels leaves no channel.")
         return signal.with_channels(signal.data[kept], signal.sensors.pick(kept))
+
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero: channels are chosen."""
+        return 0.0
 
 
 @dataclass
@@ -158,3 +166,7 @@ class Rereference(SignalStep):
                 "their noise would go into every channel. Name others, use to: average, or put interpolate_bads before."
             )
         return signal.sensors.indices(names)
+
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero: channels are combined at one time only."""
+        return 0.0

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import numpy as np
 from scipy import signal as scipy_signal
 
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch, unknown_option
 from brain_decode.preprocessing.base import Continuous, SignalStep
+from brain_decode.preprocessing.reach import response_reach_s
 
 __all__ = ["BandPass", "Notch", "Resample"]
 
 _ORDER = 4  # of the causal Butterworth filter
 _METHODS = ("zero_phase", "causal")
+_SINC_LOBES = 318  # 1 / (pi x) is below a thousandth from here on
 _NOTCH_QUALITY = 30.0  # centre frequency over width of the causal notch
 
 
@@ -76,6 +79,14 @@ class BandPass(SignalStep):
         rest = scipy_signal.sosfilt(self._sections(signal.rate_hz), signal.data - first, axis=1)
         return signal.with_data(rest if self.low_hz is not None else rest + first)
 
+    def reach_s(self, rate_hz: float) -> float:
+        """Return half the length of MNE's filter, or the time in which the causal one settles."""
+        self._require_below_half(rate_hz)
+        if self.is_causal:
+            sections = self._sections(rate_hz)
+            return response_reach_s(partial(scipy_signal.sosfilt, sections), rate_hz)
+        return _half_filter_s(rate_hz, self.low_hz, self.high_hz)
+
     def _require_below_half(self, rate_hz: float) -> None:
         for setting, edge, which in (("high_hz", self.high_hz, "up to"), ("low_hz", self.low_hz, "from")):
             if edge is not None and edge >= rate_hz / 2:
@@ -126,9 +137,7 @@ class Notch(SignalStep):
             DataError: Samples that are not finite.
         """
         _require_finite(self.name, signal)
-        multiples = np.arange(self.line_hz, signal.rate_hz / 2, self.line_hz)
-        # MNE's stop band reaches half a 200th of its centre and half a hertz beyond it.
-        harmonics = multiples[multiples * (1 + 0.5 / 200) + 1 < signal.rate_hz / 2]
+        harmonics = self._harmonics_hz(signal.rate_hz)
         if not len(harmonics):
             return signal
         if not self.is_causal:
@@ -141,6 +150,21 @@ class Notch(SignalStep):
             numerator, denominator = scipy_signal.iirnotch(harmonic, _NOTCH_QUALITY, fs=signal.rate_hz)
             data = scipy_signal.lfilter(numerator, denominator, data, axis=1)
         return signal.with_data(data + first)
+
+    def reach_s(self, rate_hz: float) -> float:
+        """Return half the length of MNE's filter, or the time in which the causal notches settle one after another."""
+        harmonics = self._harmonics_hz(rate_hz)
+        if not len(harmonics):
+            return 0.0
+        if not self.is_causal:
+            return _half_filter_s(rate_hz, None, None, stop_hz=harmonics)
+        notches = [scipy_signal.iirnotch(harmonic, _NOTCH_QUALITY, fs=rate_hz) for harmonic in harmonics]
+        return sum(response_reach_s(partial(scipy_signal.lfilter, *notch), rate_hz) for notch in notches)
+
+    def _harmonics_hz(self, rate_hz: float) -> np.ndarray:
+        multiples = np.arange(self.line_hz, rate_hz / 2, self.line_hz)
+        # MNE's stop band reaches half a 200th of its centre and half a hertz beyond it.
+        return multiples[multiples * (1 + 0.5 / 200) + 1 < rate_hz / 2]
 
 
 @dataclass
@@ -176,6 +200,30 @@ class Resample(SignalStep):
 
         data = resample(signal.data, up=self.rate_hz, down=signal.rate_hz, axis=1, npad="auto", verbose="ERROR")
         return replace(signal, data=data, rate_hz=self.rate_hz)
+
+    def reach_s(self, rate_hz: float) -> float:
+        """Return the time after which the sinc of the lower rate stays below a thousandth of its peak."""
+        if abs(rate_hz - self.rate_hz) < 1e-9:
+            return 0.0
+        return _SINC_LOBES / min(rate_hz, self.rate_hz)
+
+    def rate_after_hz(self, rate_hz: float) -> float:
+        """Return the new rate."""
+        return self.rate_hz
+
+
+def _half_filter_s(
+    rate_hz: float, low_hz: float | None, high_hz: float | None, *, stop_hz: np.ndarray | None = None
+) -> float:
+    """Return half the length of the filter that MNE designs for these edges, or for notches at `stop_hz`."""
+    from mne.filter import create_filter
+
+    edges: dict[str, Any] = {"l_freq": low_hz, "h_freq": high_hz}
+    if stop_hz is not None:  # as `mne.filter.notch_filter` asks for
+        beyond = stop_hz / 200 / 2 + 0.5
+        edges = {"l_freq": stop_hz + beyond, "h_freq": stop_hz - beyond}
+        edges |= {"l_trans_bandwidth": 0.5, "h_trans_bandwidth": 0.5}
+    return (len(create_filter(None, rate_hz, **edges, verbose="ERROR")) // 2) / rate_hz
 
 
 def _require_finite(step: str, signal: Continuous) -> None:

@@ -85,6 +85,10 @@ class Laplacian(SignalStep):
                 "Put interpolate_bads before it, or drop them by drop_channels."
             )
 
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero: channels are combined at one time only."""
+        return 0.0
+
     def _current_source_density(self, signal: Continuous, members: np.ndarray) -> np.ndarray:
         import mne
 
@@ -176,3 +180,7 @@ class Bipolar(SignalStep):
         bads = tuple(name for name, pair in zip(names, pairs, strict=True) if set(pair) & set(signal.bads))
         combined = Sensors(names, types, locations, coordinate_frame=sensors.coordinate_frame)
         return replace(signal, data=signal.data[first] - signal.data[second], sensors=combined, bads=bads)
+
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero: channels are combined at one time only."""
+        return 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,6 +32,7 @@ class SignalSpaceProjection(SignalStep):
     """
 
     name = "ssp"
+    uses_everything = "computes its projectors from the whole recording"
 
     origin: str = "stored"
     channel: str | None = None
@@ -67,6 +69,10 @@ class SignalSpaceProjection(SignalStep):
         _LOG.info("ssp applied %s.", "; ".join(projector["desc"] for projector in raw.info["projs"]))
         return replace(signal, data=raw.get_data(), header=raw.info)
 
+    def reach_s(self, rate_hz: float) -> float:
+        """Return zero for stored projectors, infinity for those of the recording's own heart beats or blinks."""
+        return 0.0 if self.origin == "stored" else math.inf
+
     def _computed(self, raw: Any) -> list[Any]:
         from mne.preprocessing import compute_proj_ecg, compute_proj_eog
 
@@ -96,6 +102,7 @@ class RemoveHeadPositionSignals(SignalStep):
 
     name = "remove_chpi"
     is_causal = False
+    uses_everything = "fits sinusoids over windows whose length only the header of each recording says"
 
     include_line: bool = True
 

@@ -28,6 +28,7 @@ class Detrend(SignalStep):
 
     name = "detrend"
     is_causal = False
+    uses_everything = "fits its polynomial to the whole recording"
 
     degree: int = 1
     keep_mean: bool = True
@@ -59,6 +60,7 @@ class PercentSignalChange(SignalStep):
 
     name = "percent_signal_change"
     is_causal = False
+    uses_everything = "divides by the mean of the whole recording"
 
     def apply(self, signal: Continuous) -> Continuous:
         """Return 100 * (signal / mean - 1).
@@ -85,6 +87,7 @@ class ZScoreRecording(SignalStep):
 
     name = "zscore_recording"
     is_causal = False
+    uses_everything = "takes mean and deviation of the whole recording"
 
     def apply(self, signal: Continuous) -> Continuous:
         """Return the standardised signal."""

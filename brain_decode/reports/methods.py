@@ -102,7 +102,23 @@ def _protocol(metrics: Mapping[str, Any]) -> str:
     meaning = _PROTOCOLS.get(str(metrics.get("protocol")), "")
     count = f", {folds} {'fold' if folds == 1 else 'folds'}" if folds else ""
     name = protocol_name(metrics.get("protocol"))
-    return f"{name[0].upper()}{name[1:]}{count}{f': {meaning}' if meaning else ''}."
+    return f"{name[0].upper()}{name[1:]}{count}{f': {meaning}' if meaning else ''}.{_gap(metrics)}"
+
+
+def _gap(metrics: Mapping[str, Any]) -> str:
+    """Say what was kept free between training and test windows of one recording, and what it cost."""
+    folds = [fold for fold in metrics.get("folds") or [] if "n_in_gap" in fold]
+    if not folds:
+        return ""
+    seconds, trials = folds[0].get("gap_s"), folds[0].get("gap_trials")
+    free = [f"{seconds:g} s"] if seconds is not None else []
+    free += [f"{trials:g} {'trial' if trials == 1 else 'trials'}"] if trials is not None else []
+    unknown = " Filters from before the trials were cut are not known, and may reach further."
+    return (
+        f" Training windows within {' or '.join(free)} of a test window were left out, "
+        f"{max(fold['n_in_gap'] for fold in folds)} at most in one fold."
+        f"{unknown if any(fold.get('filters_before_cutting') == 'unknown' for fold in folds) else ''}"
+    )
 
 
 def _openings(metrics: Mapping[str, Any], receipt: Mapping[str, Any]) -> str:

@@ -21,6 +21,7 @@ from brain_decode.signals.recording import Recording
 from brain_decode.signals.spec import probability_columns
 from brain_decode.training.crossvalidation import Protocol
 from brain_decode.training.describing import describe_windows
+from brain_decode.training.filter_gaps import over_filters
 from brain_decode.training.fitting import FitSettings, fit_decoder
 from brain_decode.training.loading import LoadedRun
 from brain_decode.training.pilots import (
@@ -166,7 +167,7 @@ def _train_cost(
 ) -> tuple[Cost, list[str]]:
     trials = loaded.trials
     plan = plan_from_config(config, trials.task, trials.recordings[0].space)
-    protocol = protocol_of(config, trials, scratch / "run", [])
+    protocol = over_filters(protocol_of(config, trials, scratch / "run", []), plan, trials)
     pilot = _pilot_trials(trials, scratch / "stores")
     costs = {recipe.name: _recipe_cost(recipe, pilot, protocol) for recipe in plan.recipes}
     epochs = _epochs(protocol.settings)
@@ -275,7 +276,7 @@ def _selection_fits(plan: Plan, trials: Trials, rows: np.ndarray, protocol: Prot
     if len(plan.candidates) == 1:
         return []
     level = next((level for level in protocol.split.forbids if level in ("subject", "session", "run")), "run")
-    folds = inner_folds(trials.table, rows, zero_shot=protocol.zero_shot, level=level)
+    folds = inner_folds(trials.table, rows, zero_shot=protocol.zero_shot, level=level, reach=protocol.reach)
     return [(recipe.name, len(fold.train), len(fold.test)) for recipe in plan.candidates for fold in folds]
 
 

@@ -14,12 +14,14 @@ from brain_decode.core.errors import DataError
 from brain_decode.core.progress import track
 from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
-from brain_decode.datasets.sealed import SealedFold, collect_openings, seal
+from brain_decode.datasets.sealed import SealedFold, SealedTest, collect_openings, seal
 from brain_decode.datasets.splits import Fold, Split
 from brain_decode.evaluation.retrieval import GalleryKind
+from brain_decode.signals.reach import NO_REACH, Reach
 from brain_decode.training.fitting import FitSettings, FittedDecoder, fit_decoder
 from brain_decode.training.predicting import averaged_answers, predict_rows, selection_score
 from brain_decode.training.recipes import Plan, Recipe
+from brain_decode.training.sealed_trials import SealedTrials
 from brain_decode.training.trials import Trials
 
 __all__ = ["CrossValidation", "Protocol", "cross_validate", "fit_final"]
@@ -59,6 +61,7 @@ class Protocol:
         gallery: What retrieval compares with.
         zero_shot: Stimuli of the test part must be new.
         hashes: Content hash of each recording.
+        reach: How far the steps on the signal carry a sample; gaps within recordings cover it.
         keeps_answers: Keep the answers of retrieval, from which pictures are drawn.
     """
 
@@ -68,6 +71,7 @@ class Protocol:
     zero_shot: bool
     hashes: Sequence[str]
     keeps_answers: bool = False
+    reach: Reach = NO_REACH
 
 
 def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValidation:
@@ -110,16 +114,18 @@ def _tell_left_out(folds: Sequence[dict[str, Any]]) -> None:
 def _run_fold(
     plan: Plan, trials: Trials, fold: SealedFold, protocol: Protocol, result: CrossValidation
 ) -> list[pd.DataFrame]:
-    kept = _kept(trials, fold.train)
-    chosen, scores = _select(plan, trials, kept, protocol)
-    fitted = {recipe.name: _fit(recipe, trials, kept, protocol) for recipe in plan.recipes}
+    kept, shut = _kept(trials, fold.train), SealedTrials(trials, fold.test)
+    chosen, scores = _select(plan, shut, kept, protocol)
+    fitted = {recipe.name: _fit(recipe, shut, kept, protocol) for recipe in plan.recipes}
     test = fold.test.open("score the fitted decoders")
     named = {plan.name: fitted[chosen.name], **fitted}
     frames = [
         predict_rows(one.decoder, trials, test, protocol.gallery).assign(decoder=name, fold=fold.name, split="test")
         for name, one in named.items()
     ]
-    record = {"name": fold.name, "n_train": len(kept), "n_test": len(test), "selected": chosen.name}
+    record = {"name": fold.name, "n_train": len(kept), "n_test": len(test), "selected": chosen.name, **fold.gap}
+    if fold.gap and not all(recording.continuous for recording in trials.recordings):
+        record |= {"filters_before_cutting": "unknown"}
     left_out = {name: one.n_left_out for name, one in fitted.items() if one.n_left_out}
     record |= {"n_left_out": left_out} if left_out else {}
     result.folds.append(record | ({"selection_scores": scores} if len(plan.candidates) > 1 else {}))
@@ -132,9 +138,11 @@ def _run_fold(
 
 def fit_final(plan: Plan, trials: Trials, protocol: Protocol) -> tuple[FittedDecoder, str]:
     """Select by inner validation, fit on every window that the split gives; returns the decoder and its name."""
-    kept = _kept(trials, protocol.split.final_rows(trials.table))
-    chosen, _ = _select(plan, trials, kept, protocol)
-    return _fit(chosen, trials, kept, protocol), chosen.name
+    rows = protocol.split.final_rows(trials.table)
+    kept = _kept(trials, rows)
+    shut = SealedTrials(trials, SealedTest("final", np.setdiff1d(np.arange(len(trials.table)), rows)))
+    chosen, _ = _select(plan, shut, kept, protocol)
+    return _fit(chosen, shut, kept, protocol), chosen.name
 
 
 def _kept(trials: Trials, rows: np.ndarray) -> np.ndarray:
@@ -172,7 +180,7 @@ def _inner_score(recipe: Recipe, trials: Trials, folds: Sequence[Fold], protocol
 
 def _inner(trials: Trials, rows: np.ndarray, protocol: Protocol) -> list[Fold]:
     level = next((level for level in protocol.split.forbids if level in ("subject", "session", "run")), "run")
-    folds = inner_folds(trials.table, rows, zero_shot=protocol.zero_shot, level=level)
+    folds = inner_folds(trials.table, rows, zero_shot=protocol.zero_shot, level=level, reach=protocol.reach)
     for fold in folds:
         _guard(trials, fold, protocol, ())
     return folds

@@ -250,9 +250,9 @@ def _is_fitted(encoder: Encoder) -> bool:
 
 
 def _fixed_decoder(recipe: Recipe, trials: Trials) -> BrainDecoder:
-    """Return a decoder with nothing to fit; its sizes come from one window, its values from none."""
+    """Return a decoder with nothing to fit; its sizes come from a blank window, its values from none."""
     preprocessing = recipe.build_preprocessing()
-    probe = preprocessing.apply_windows(trials.windows(preprocessing, np.zeros(1, dtype=int)))
+    probe = preprocessing.apply_windows(trials.blank_window(preprocessing))
     spec = SignalSpec(probe.space, probe.data.shape[2], probe.rate_hz, probe.start_s)
     encoder = recipe.build_encoder(spec)
     head = recipe.build_head(encoder, trials.target_spec)
@@ -295,7 +295,7 @@ def _require_classes(recipe: Recipe, trials: Trials, rows: np.ndarray) -> None:
 
 def _at_most(trials: Trials, preprocessing: Preprocessing, settings: FitSettings) -> int:
     """Return how many windows fit into the memory that fitting may take."""
-    window = trials.windows(preprocessing, np.zeros(1, dtype=int)).data
+    window = trials.blank_window(preprocessing).data
     return max(int(settings.memory_gib * 2**30 / (window.size * 8 * _COPIES)), 1)
 
 

@@ -27,6 +27,7 @@ from brain_decode.training.fitting import GroupReader
 from brain_decode.training.loading import LoadedRun, dataset_entries, load_recordings, load_run
 from brain_decode.training.recording_passports import accepted_recordings
 from brain_decode.training.run import protocol_of
+from brain_decode.training.sealed_trials import SealedTrials
 from brain_decode.training.trials import repetition_groups
 
 __all__ = [
@@ -187,7 +188,8 @@ def embedded(part: JoinedPart, side: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Return what the frozen decoder makes of averaged windows, in the space of the pictures, and their features."""
     decoder = part.decoder
     groups = repetition_groups(part.table, getattr(part, side))
-    reader = GroupReader(part.loaded.trials, decoder.preprocessing, groups, decoder.signal_spec.subjects)
+    shut = SealedTrials(part.loaded.trials, part.test.test)
+    reader = GroupReader(shut, decoder.preprocessing, groups, decoder.signal_spec.subjects)
     positions = np.arange(len(groups))
     pieces = np.array_split(positions, -(-len(positions) // _AT_ONCE))
     vectors = []

@@ -22,6 +22,7 @@ from brain_decode.nn.weights_folder import read_part
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.crossvalidation import CrossValidation, Protocol, cross_validate, fit_final
 from brain_decode.training.describing import describe_windows
+from brain_decode.training.filter_gaps import over_filters
 from brain_decode.training.fitting import FitSettings, FittedDecoder
 from brain_decode.training.loading import LoadedRun, load_run
 from brain_decode.training.predicting import gallery_kind
@@ -126,6 +127,7 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
     refuse_pretraining_overlap(_seen_in_pretraining(plan), dict(zip(names, hashes, strict=True)))
     drawing = drawing_from_config(config, loaded.trials)
     protocol = replace(protocol_of(config, loaded.trials, folder, hashes), keeps_answers=drawing is not None)
+    protocol = over_filters(protocol, plan, loaded.trials)
     return _Planned(config, loaded, plan, protocol, drawing)
 
 

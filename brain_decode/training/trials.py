@@ -95,6 +95,11 @@ class Trials:
         """Return windows after the stateless steps only."""
         return self.store(preprocessing).read(self.table.iloc[rows])
 
+    def blank_window(self, preprocessing: Preprocessing) -> Windows:
+        """Return one window of zeros of the size that all windows have after the stateless steps."""
+        first = self.windows(preprocessing, np.zeros(1, dtype=int))
+        return first.with_data(np.zeros_like(first.data))
+
     @property
     def target_spec(self) -> TargetSpec:
         """What a head has to answer.

@@ -78,7 +78,7 @@ def test_a_shared_stimulus_is_refused_where_the_task_is_zero_shot() -> None:
 
 
 def test_a_zero_shot_fold_without_stimuli_cannot_be_checked() -> None:
-    with pytest.raises(DataError, match=r"6 of 6 windows have no stimulus.*stimulus_column"):
+    with pytest.raises(DataError, match=r"2 of 2 windows have no stimulus.*stimulus_column"):
         check_leakage(make_table().assign(stimulus=""), fold([0], [4]), zero_shot=True)
 
 

@@ -25,6 +25,7 @@ from brain_decode.datasets.splits import (
     trial_codes,
     unit_codes,
 )
+from brain_decode.signals.reach import Reach
 
 
 def make_table(
@@ -377,3 +378,32 @@ def test_more_training_windows_than_there_are_is_refused() -> None:
         OfficialSplit(train_windows=41).folds(table)
     with pytest.raises(ConfigError, match=r"number of windows from 1 on, got 0"):
         OfficialSplit(train_windows=0)
+
+
+def test_the_gap_of_contiguous_folds_covers_the_reach_of_the_filters() -> None:
+    table = make_table(runs=1)
+    wider = ContiguousKFold(n_folds=3, gap_s=1.0).over(Reach(4.5))
+    assert wider.gap_s == 4.5 and ContiguousKFold(gap_s=6.0).over(Reach(4.5)).gap_s == 6.0
+    for fold in wider.folds(table):
+        train, test = table.iloc[fold.train], table.iloc[fold.test]
+        before = test["start_s"].min() - train["stop_s"]
+        after = train["start_s"] - test["stop_s"].max()
+        assert np.maximum(before, after).min() >= 4.5 - 1e-6
+        assert fold.gap["gap_s"] == 4.5 and fold.gap["n_in_gap"] == len(table) - len(fold.train) - len(fold.test)
+
+
+def test_whole_units_need_no_gap() -> None:
+    assert LeaveRunOut().over(Reach(4.5, ("step 'detrend' fits all",))) == LeaveRunOut()
+
+
+def test_inner_blocks_keep_the_reach_of_the_filters_free() -> None:
+    table = make_table(runs=1)
+    for fold in inner_folds(table, np.arange(len(table)), n_folds=3, reach=Reach(4.5)):
+        assert (overlap_partner(table, fold.train, fold.test, 4.5) < 0).all()
+
+
+def test_inner_blocks_after_a_step_on_the_whole_recording_are_refused() -> None:
+    table, reach = make_table(runs=1), Reach(0.0, ("step 'detrend' fits its polynomial to the whole recording",))
+    with pytest.raises(ConfigError, match="Validation inside the training part holds out parts .* 'detrend'"):
+        inner_folds(table, np.arange(len(table)), reach=reach)
+    assert inner_folds(make_table(runs=4), np.arange(80), reach=reach)
