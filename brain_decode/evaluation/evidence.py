@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from sklearn.metrics import confusion_matrix
 from brain_decode.core.errors import DataError
 from brain_decode.datasets.splits import unit_codes
 from brain_decode.evaluation import calibration
+from brain_decode.evaluation.intervals import Design
 from brain_decode.evaluation.predictions import require_predictions
 from brain_decode.evaluation.retrieval import k_way_probability
 from brain_decode.evaluation.retrieval_scores import score_retrieval
@@ -63,22 +65,31 @@ def group_evidence(
     task: Task = "classification",
     classes: Sequence[str] = (),
     *,
+    design: Design | None = None,
     levels: Sequence[str] = ("subject", "run"),
     seed: int = 0,
-    n_bootstrap: int = 500,
 ) -> list[dict[str, Any]]:
     """Return [{"level", "label", "n", "metrics": {name: {"value", "ci95"}}}] for each subject and run.
 
-    A group where a score is undefined (one class, one window) has no metrics.
+    A group where a score is undefined (one class, one window) has no metrics. In cross-validation the interval of a
+    group takes three folds, which a single run does not have.
     """
+    design = design or Design()
     groups = []
     for level in levels:
         codes, names = unit_codes(predictions, level)
         for index, label in enumerate(names):
             rows = predictions[codes == index]
-            scores = _group_scores(rows, task, classes, seed, n_bootstrap)
+            scores = _group_scores(rows, task, classes, _within(design, rows), seed)
             groups.append({"level": level, "label": label, "n": len(rows), "metrics": scores})
     return groups
+
+
+def _within(design: Design, rows: pd.DataFrame) -> Design:
+    """Return the design of some of the rows: of one fold, too, it stays a part of a cross-validation."""
+    if not design.is_crossvalidated:
+        return design
+    return replace(design, left_out="run", n_folds=max(int(rows["fold"].nunique()), 2))
 
 
 def rank_evidence(predictions: pd.DataFrame) -> dict[str, Any]:
@@ -177,9 +188,9 @@ def _shortened(values: np.ndarray) -> list[Any]:
 
 
 def _group_scores(
-    rows: pd.DataFrame, task: Task, classes: Sequence[str], seed: int, n_bootstrap: int
+    rows: pd.DataFrame, task: Task, classes: Sequence[str], design: Design, seed: int
 ) -> dict[str, dict[str, Any]]:
-    settings: dict[str, Any] = {"seed": seed, "n_bootstrap": n_bootstrap, "n_permutations": 0}
+    settings: dict[str, Any] = {"design": design, "seed": seed, "n_permutations": 0}
     if task == "retrieval":
         scores = score_retrieval(rows, **settings)
     elif task == "regression":

@@ -194,9 +194,14 @@ def _options(table: pd.DataFrame, trials: _Trials) -> list[Exchange]:
         return [_exchange("whole runs within subjects", trials, trials.runs, subjects)]
     stimuli = _stimuli(table, trials)
     if stimuli is not None:
-        runs = _exchange("whole stimuli shown in the same runs", trials, stimuli, _company(stimuli, trials.runs))
-        subjects = unit_codes(table, "subject")[0][trials.first]
-        return [runs, _exchange("whole stimuli shown to the same subjects", trials, stimuli, _company(stimuli, subjects))]
+        places = {
+            "in the same runs": trials.runs,
+            "to the same subjects": unit_codes(table, "subject")[0][trials.first],
+        }
+        return [
+            _exchange(f"whole stimuli shown {where}", trials, stimuli, _company(stimuli, codes))
+            for where, codes in places.items()
+        ]
     return [_exchange("trials within runs", trials, np.arange(len(trials.runs)), trials.runs)]
 
 

@@ -106,9 +106,7 @@ def these_subject_units(table: pd.DataFrame, design: Design) -> Units | Unavaila
         if design.left_out == "subject":
             return Unavailable("the split leaves out whole subjects, so it says nothing about more data of the same")
         if design.n_folds < LEAST_FOLDS:
-            return Unavailable(
-                f"{design.n_folds} folds do not show how much decoders differ; it takes {LEAST_FOLDS}"
-            )
+            return Unavailable(f"{design.n_folds} folds do not show how much decoders differ; it takes {LEAST_FOLDS}")
         return Units("fold", _codes(table["fold"]), design.inflation)
     runs, names = unit_codes(table, "run")
     if len(names) >= LEAST_UNITS:
@@ -254,11 +252,12 @@ def interval_of(
 
     Source: Efron and Stein 1981 (jackknife); Clopper and Pearson 1934.
     """
-    deviations = [jackknife_deviation(value, left_out, units.inflation) for left_out in (without_units, without_windows)]
+    both = (without_units, without_windows)
+    deviations = [jackknife_deviation(value, left_out, units.inflation) for left_out in both]
     if not np.isfinite(deviations).all():
         return Unavailable(f"without one {units.level} the score has no value")
     tail = (1 + _LEVEL) / 2
-    quantiles = [student.ppf(tail, len(left_out) - 1) for left_out in (without_units, without_windows)]
+    quantiles = [student.ppf(tail, len(left_out) - 1) for left_out in both]
     half = max(quantile * deviation for quantile, deviation in zip(quantiles, deviations, strict=True))
     low, high = max(value - half, bounds[0]), min(value + half, bounds[1])
     if n_perfect:

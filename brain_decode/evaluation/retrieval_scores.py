@@ -31,6 +31,7 @@ def score_retrieval(
     *,
     similarity: np.ndarray | None = None,
     truth: np.ndarray | None = None,
+    design: object = None,
     seed: int = 0,
     n_bootstrap: int = 2000,
     n_permutations: int = 2000,

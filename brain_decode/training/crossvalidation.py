@@ -63,6 +63,7 @@ class Protocol:
         hashes: Content hash of each recording.
         reach: How far the steps on the signal carry a sample; gaps within recordings cover it.
         keeps_answers: Keep the answers of retrieval, from which pictures are drawn.
+        n_permutations: Of labels, each followed by fitting the closed-form decoders again; 0 gives no p-values.
     """
 
     split: Split
@@ -71,6 +72,7 @@ class Protocol:
     zero_shot: bool
     hashes: Sequence[str]
     keeps_answers: bool = False
+    n_permutations: int = 0
     reach: Reach = NO_REACH
 
 

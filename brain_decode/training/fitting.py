@@ -232,9 +232,7 @@ class ClosedFormParts:
         return replace(self.reader, groups=RepetitionGroups(rows, np.arange(len(rows))))
 
 
-def _unfitted(
-    recipe: Recipe, trials: Trials, rows: np.ndarray, settings: FitSettings
-) -> tuple[BrainDecoder, int]:
+def _unfitted(recipe: Recipe, trials: Trials, rows: np.ndarray, settings: FitSettings) -> tuple[BrainDecoder, int]:
     """Return a decoder with steps fitted on `rows`, and how many windows fit into the memory that fitting may take."""
     preprocessing = recipe.build_preprocessing()
     at_most = _at_most(trials, preprocessing, settings)

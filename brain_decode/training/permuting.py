@@ -5,10 +5,10 @@ Folds share their training data, so permuting the labels of fixed decoders would
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,8 +16,9 @@ from threadpoolctl import threadpool_limits
 
 from brain_decode.core.progress import track
 from brain_decode.core.seeding import derived_seed
-from brain_decode.datasets.splits import Fold
+from brain_decode.datasets.splits import Fold, Split
 from brain_decode.evaluation.exchangeability import Exchange, label_exchange
+from brain_decode.evaluation.intervals import Design
 from brain_decode.evaluation.permutation import PermutationTest, PermutationValue
 from brain_decode.evaluation.scoring import P_METRICS, PValues, classification_values, regression_values
 from brain_decode.evaluation.unavailable import Unavailable
@@ -26,9 +27,7 @@ from brain_decode.training.recipes import NESTED_SELECTION, Plan, Recipe
 from brain_decode.training.refit import refit_of
 from brain_decode.training.trials import Trials
 
-__all__ = ["FittedFold", "RefitScores", "permutation_p_values", "sequential_p_values"]
-
-_LOG = logging.getLogger(__name__)
+__all__ = ["FittedFold", "RefitScores", "design_of", "permutation_p_values", "sequential_p_values"]
 
 _FIRST_DRAWS = 20  # most decoders that know nothing are settled by these; later batches are twice as large
 _VALUES_AT_ONCE = 16_000_000  # answers held at once, 128 MB
@@ -45,6 +44,19 @@ class FittedFold:
 
     train: np.ndarray
     test: np.ndarray
+
+
+def design_of(split: Split, folds: Sequence[Mapping[str, Any]]) -> Design:
+    """Return what an interval has to carry: how many decoders answered, and how much their training sets share.
+
+    Args:
+        split: The outer rule.
+        folds: Records with `n_train` and `n_test`.
+    """
+    if len(folds) < 2:
+        return Design()
+    shares = [fold["n_test"] / max(fold["n_train"], 1) for fold in folds]
+    return Design(split.forbids[0] if split.forbids else "block", len(folds), float(np.mean(shares)))
 
 
 class RefitScores:
@@ -105,6 +117,7 @@ def permutation_p_values(
         return {name: _everywhere(exchange, trials) for name in names}
     kept = trials.table["rejected"].to_numpy() == ""
     fitted = [FittedFold(fold.train[kept[fold.train]], fold.test[kept[fold.test]]) for fold in folds]
+    fitted = [fold for fold in fitted if len(fold.test)]
     closed = [recipe for recipe in plan.recipes if recipe.is_closed_form]
     scores = {recipe.name: RefitScores(recipe, trials, fitted, settings) for recipe in closed}
     groups = {name: (name,) for name in scores}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,11 @@ from brain_decode.evaluation.evidence import (
     k_way_evidence,
     rank_evidence,
 )
+from brain_decode.evaluation.intervals import Design
 from brain_decode.evaluation.predictions import write_predictions
 from brain_decode.evaluation.retrieval_scores import score_retrieval
-from brain_decode.evaluation.scoring import compare_decoders, score_classification, score_regression
-from brain_decode.evaluation.statistics import clusters_of, holm, picture_clusters
+from brain_decode.evaluation.scoring import PValues, compare_decoders, score_classification, score_regression
+from brain_decode.evaluation.statistics import holm
 from brain_decode.signals.spec import Task
 from brain_decode.training.receipts import plain
 from brain_decode.training.reconstructing import Reconstructed
@@ -55,15 +56,18 @@ class RunResult:
     passport: Mapping[str, Any] | None = None
     codes: Mapping[str, Any] | None = None
     pictures: Reconstructed | None = None
+    design: Design = field(default_factory=Design)
+    p_values: Mapping[str, PValues] | None = None
 
 
-def score(predictions: pd.DataFrame, run: RunResult) -> dict[str, Any]:
+def score(predictions: pd.DataFrame, run: RunResult, p_values: PValues | None = None) -> dict[str, Any]:
     """Return the metrics of one decoder's predictions."""
+    settings: dict[str, Any] = {"design": run.design, "seed": run.seed}
     if run.task == "classification":
-        return score_classification(predictions, run.classes, seed=run.seed)
+        return score_classification(predictions, run.classes, p_values=p_values, **settings)
     if run.task == "regression":
-        return score_regression(predictions, seed=run.seed)
-    return score_retrieval(predictions, seed=run.seed)
+        return score_regression(predictions, p_values=p_values, **settings)
+    return score_retrieval(predictions, **settings)
 
 
 def write_results(run: RunResult, config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -85,7 +89,10 @@ def _metrics(run: RunResult) -> dict[str, Any]:
     """Scores of the kept windows; where windows were rejected, those of all windows beside them."""
     scored = _most_repetitions(run.predictions)
     kept = scored[scored["rejected"] == ""]
-    by_decoder = {str(name): score(frame, run) for name, frame in kept.groupby("decoder", sort=False)}
+    p_values = run.p_values or {}
+    by_decoder = {
+        str(name): score(frame, run, p_values.get(str(name))) for name, frame in kept.groupby("decoder", sort=False)
+    }
     own = scored[scored["decoder"] == run.decoder]
     return {
         "split": "test",
@@ -96,7 +103,6 @@ def _metrics(run: RunResult) -> dict[str, Any]:
         "decoder": run.decoder,
         "selected": run.selected,
         "folds": list(run.folds),
-        "cluster": (picture_clusters if run.task == "retrieval" else clusters_of)(own).level,
         "metrics": by_decoder[run.decoder] | ({} if run.pictures is None else run.pictures.metrics),
         "metrics_without_rejection": score(own, run) if len(kept) < len(scored) else None,
         "baselines": {name: scores for name, scores in by_decoder.items() if name != run.decoder},
@@ -116,11 +122,15 @@ def _comparisons(kept: pd.DataFrame, run: RunResult) -> dict[str, Any]:
     frames = {str(name): frame for name, frame in kept.groupby("decoder", sort=False)}
     own = frames.pop(run.decoder)
     found = {
-        name: {"metric": metric, **compare_decoders(own, frame, run.classes, metric=metric, seed=run.seed)}
+        name: compare_decoders(own, frame, run.classes, design=run.design, metric=metric)
         for name, frame in frames.items()
     }
-    corrected = holm(np.array([entry["p_bootstrap"] for entry in found.values()]))
-    return {name: {**found[name], "p_holm": float(p)} for name, p in zip(found, corrected, strict=True)}
+    tested = [name for name, entry in found.items() if entry["p_value"] is not None]
+    corrected = dict(zip(tested, holm(np.array([found[name]["p_value"] for name in tested])), strict=True))
+    return {
+        name: {**entry, "p_holm": float(corrected[name]) if name in corrected else None}
+        for name, entry in found.items()
+    }
 
 
 def _is_simulated(run: RunResult) -> bool:
@@ -150,7 +160,7 @@ def _report_data(run: RunResult) -> dict[str, Any]:
         "passport": run.passport,
         "codes": run.codes,
         "reconstruction": None if run.pictures is None else run.pictures.evidence,
-        "groups": group_evidence(own, run.task, run.classes, seed=run.seed),
+        "groups": group_evidence(own, run.task, run.classes, design=run.design, seed=run.seed),
     }
     if run.task == "classification":
         data["confusion"] = confusion_evidence(own, run.classes)

@@ -18,6 +18,7 @@ from brain_decode.datasets.leakage import refuse_pretraining_overlap
 from brain_decode.datasets.new_subject_splits import LeaveSubjectOutZeroShot
 from brain_decode.datasets.splits import OfficialSplit, ScoreOnly, Split
 from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.evaluation.scoring import PValues
 from brain_decode.nn.weights_folder import read_part
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.crossvalidation import CrossValidation, Protocol, cross_validate, fit_final
@@ -25,6 +26,7 @@ from brain_decode.training.describing import describe_windows
 from brain_decode.training.filter_gaps import over_filters
 from brain_decode.training.fitting import FitSettings, FittedDecoder
 from brain_decode.training.loading import LoadedRun, load_run
+from brain_decode.training.permuting import design_of, permutation_p_values
 from brain_decode.training.predicting import gallery_kind
 from brain_decode.training.reading_codes import describe_codes
 from brain_decode.training.receipts import receipt_of, split_hash
@@ -107,12 +109,28 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
             final.decoder, planned.loaded.trials, _fitted_rows(planned, planned.loaded.trials), int(config.seed)
         ),
         pictures=pictures,
+        design=design_of(planned.protocol.split, result.folds),
+        p_values=_p_values(planned),
     )
     require_still_there(folder)
     metrics = write_results(run, config, folder)
     final.decoder.provenance = _provenance(planned, final.decoder, metrics, receipt, selected)
     final.decoder.save_pretrained(folder / "checkpoint")
     return folder
+
+
+def _p_values(planned: _Planned) -> Mapping[str, PValues] | None:
+    """Return p-values of decoders that are fitted again; None for one test set, which needs no second fit."""
+    folds = planned.protocol.split.folds(planned.loaded.trials.table)
+    if len(folds) == 1:
+        return None
+    return permutation_p_values(
+        planned.plan,
+        planned.loaded.trials,
+        folds,
+        planned.protocol.settings,
+        n_permutations=planned.protocol.n_permutations,
+    )
 
 
 def _prepare(config: DictConfig, folder: Path) -> _Planned:
@@ -159,7 +177,14 @@ def protocol_of(config: DictConfig, trials: Trials, folder: Path, hashes: Sequen
     gallery = gallery_kind(config.get("gallery"))
     # Retrieval is about pictures that were never trained on, whatever the split.
     zero_shot = split.zero_shot or trials.task == "retrieval"
-    return Protocol(split, settings, gallery, zero_shot, hashes)
+    return Protocol(split, settings, gallery, zero_shot, hashes, n_permutations=_n_permutations(config))
+
+
+def _n_permutations(config: DictConfig) -> int:
+    count = int(config.permutations)
+    if count < 0:
+        raise ConfigError(f"permutations is a number from 0 up, got {count}. 0 leaves p-values out.")
+    return count
 
 
 def _trainer(config: DictConfig, folder: Path) -> dict[str, Any]:
