@@ -137,17 +137,23 @@ class ClosedFormEncoder(FittedBuffers, Encoder):
     def transform(self, windows: np.ndarray) -> np.ndarray:
         """Return (window, embedding_dim) float64."""
 
-    def fit_transform(self, windows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    def prepare(self, windows: np.ndarray) -> Any:
+        """Return what `fit_prepared` needs of training windows: all that does not depend on their labels."""
+        return windows
+
+    def fit_prepared(self, prepared: Any, labels: np.ndarray | None) -> np.ndarray:
         """Fit, and return what `transform` makes of the training windows."""
-        self.fit_arrays(windows, labels)
-        return self.transform(windows)
+        self.fit_arrays(prepared, labels)
+        return self.transform(prepared)
 
     def fit(self, batch: SignalBatch, labels: np.ndarray | None) -> BrainEmbedding:
         """Fit on a training batch, and return its embedding."""
+        return BrainEmbedding(torch.from_numpy(self.fit_prepared(self.prepare(self.samples(batch)), labels)))
+
+    def samples(self, batch: SignalBatch) -> np.ndarray:
+        """Return the windows of a batch as float64; refuses other sizes than the encoder was built for."""
         self.require_spec(batch)
-        windows = batch.signal.detach().cpu().double().numpy()
-        return BrainEmbedding(torch.from_numpy(self.fit_transform(windows, labels)))
+        return batch.signal.detach().cpu().double().numpy()
 
     def forward(self, batch: SignalBatch) -> BrainEmbedding:
-        self.require_spec(batch)
-        return BrainEmbedding(torch.from_numpy(self.transform(batch.signal.detach().cpu().double().numpy())))
+        return BrainEmbedding(torch.from_numpy(self.transform(self.samples(batch))))

@@ -45,9 +45,9 @@ class TangentSpace(ClosedFormEncoder):
         """Fit the scale, the subspace and the mean covariance; labels are not used."""
         self._fitted_covariances(windows)
 
-    def fit_transform(self, windows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+    def fit_prepared(self, prepared: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """Fit, and return the tangent vectors of the training windows, whose covariances are computed once."""
-        return tangent_space(self._fitted_covariances(windows), self.fitted("reference"), metric="riemann")
+        return tangent_space(self._fitted_covariances(prepared), self.fitted("reference"), metric="riemann")
 
     def _fitted_covariances(self, windows: np.ndarray) -> np.ndarray:
         filters = signal_filters(windows, self.signal_spec.sensors)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from pyriemann.geometry.mean import gmean
 from pyriemann.geometry.tangentspace import tangent_space
@@ -9,10 +11,20 @@ from pyriemann.spatialfilters import Xdawn
 
 from brain_decode.core.errors import ConfigError
 from brain_decode.encoders.base import ClosedFormEncoder
-from brain_decode.nn.covariance import require_estimator, require_finite, signal_filters, window_covariances
+from brain_decode.nn.covariance import require_estimator, require_finite, shrunk_covariances, signal_filters
 from brain_decode.signals.spec import SignalSpec
 
 __all__ = ["XdawnTangent"]
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """Training windows (window, channel, time), and what xDAWN needs of them whatever their labels."""
+
+    windows: np.ndarray
+    subspace: np.ndarray
+    inside: np.ndarray
+    covariance: np.ndarray
 
 
 class XdawnTangent(ClosedFormEncoder):
@@ -51,23 +63,26 @@ class XdawnTangent(ClosedFormEncoder):
             ConfigError: No class labels.
             DataError: Flat channels or values that are not finite.
         """
-        self._fitted_covariances(windows, labels)
+        _require_labels(labels)
+        self.fit_prepared(self.prepare(windows), labels)
 
-    def fit_transform(self, windows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        """Fit, and return the tangent vectors of the training windows, whose covariances are computed once."""
-        covariances = self._fitted_covariances(windows, labels)
-        return tangent_space(covariances, self.fitted("reference"), metric="riemann")
-
-    def _fitted_covariances(self, windows: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-        if labels is None:
-            raise ConfigError("xdawn_tangent needs class labels. Choose tangent_space or time_means for this task.")
+    def prepare(self, windows: np.ndarray) -> _Prepared:
+        """Return the subspace that carries signal, the windows in it and their covariance."""
         subspace = signal_filters(windows, self.signal_spec.sensors)
-        xdawn = Xdawn(nfilter=self.n_filters, estimator="scm").fit(subspace @ windows, np.asarray(labels))
-        filters, prototypes = xdawn.filters_ @ subspace, xdawn.evokeds_
-        covariances = self._covariances(windows, filters, prototypes)
+        inside = subspace @ windows
+        joined = inside.transpose(1, 0, 2).reshape(len(subspace), -1)
+        return _Prepared(windows, subspace, inside, np.cov(joined, bias=True))
+
+    def fit_prepared(self, prepared: _Prepared, labels: np.ndarray | None) -> np.ndarray:
+        """Fit, and return the tangent vectors of the training windows, whose covariances are computed once."""
+        _require_labels(labels)
+        xdawn = Xdawn(nfilter=self.n_filters, estimator="scm", baseline_cov=prepared.covariance)
+        xdawn.fit(prepared.inside, np.asarray(labels))
+        filters, prototypes = xdawn.filters_ @ prepared.subspace, xdawn.evokeds_
+        covariances = self._covariances(prepared.windows, filters, prototypes)
         reference = gmean(covariances, metric="riemann")
         self.store_fitted(filters=filters, prototypes=prototypes, reference=reference)
-        return covariances
+        return tangent_space(covariances, reference, metric="riemann")
 
     def transform(self, windows: np.ndarray) -> np.ndarray:
         """Return (window, embedding_dim) tangent vectors."""
@@ -76,5 +91,26 @@ class XdawnTangent(ClosedFormEncoder):
         return tangent_space(covariances, self.fitted("reference"), metric="riemann")
 
     def _covariances(self, windows: np.ndarray, filters: np.ndarray, prototypes: np.ndarray) -> np.ndarray:
-        repeated = np.broadcast_to(prototypes, (len(windows), *prototypes.shape))
-        return window_covariances(np.concatenate([repeated, filters @ windows], axis=1), self.estimator)
+        """Return the covariances of class averages stacked on filtered windows.
+
+        The block of the averages is the same for every window, so no stack is made.
+        """
+        filtered = filters @ windows
+        filtered -= filtered.mean(axis=2, keepdims=True)
+        averages = prototypes - prototypes.mean(axis=1, keepdims=True)
+        n_averages, n_times = averages.shape
+        size = n_averages + len(filters)
+        sample = np.empty((len(windows), size, size))
+        sample[:, :n_averages, :n_averages] = averages @ averages.T
+        sample[:, n_averages:, :n_averages] = filtered @ averages.T
+        sample[:, :n_averages, n_averages:] = sample[:, n_averages:, :n_averages].swapaxes(1, 2)
+        sample[:, n_averages:, n_averages:] = filtered @ filtered.swapaxes(1, 2)
+        sample /= n_times
+        return shrunk_covariances(
+            sample, lambda: (averages**2).sum(axis=0) + (filtered**2).sum(axis=1), n_times, self.estimator
+        )
+
+
+def _require_labels(labels: np.ndarray | None) -> None:
+    if labels is None:
+        raise ConfigError("xdawn_tangent needs class labels. Choose tangent_space or time_means for this task.")

@@ -15,6 +15,7 @@ __all__ = [
     "require_estimator",
     "require_finite",
     "require_live_channels",
+    "shrunk_covariances",
     "signal_filters",
     "signal_subspace",
     "type_scale",
@@ -122,9 +123,23 @@ def window_covariances(windows: np.ndarray, estimator: str = "oas") -> np.ndarra
     require_estimator(estimator)
     _require_memory(len(windows), windows.shape[1])
     centred = windows - windows.mean(axis=2, keepdims=True)
-    n_channels, n_times = centred.shape[1:]
-    sample = centred @ centred.swapaxes(1, 2) / n_times
-    amount = np.clip(COVARIANCE_ESTIMATORS[estimator](centred, sample), 0.0, 1.0)[:, None, None]
+    sample = centred @ centred.swapaxes(1, 2) / centred.shape[2]
+    return shrunk_covariances(sample, lambda: (centred**2).sum(axis=1), centred.shape[2], estimator)
+
+
+def shrunk_covariances(
+    sample: np.ndarray, energy: Callable[[], np.ndarray], n_times: int, estimator: str
+) -> np.ndarray:
+    """Return (window, channel, channel) sample covariances, each shrunk as by `window_covariances`.
+
+    Args:
+        sample: (window, channel, channel) products of centred channels over `n_times`.
+        energy: Gives (window, time) sums of squares over the centred channels, which "ledoit_wolf" needs.
+        n_times: Samples of a window.
+        estimator: "oas", "ledoit_wolf" or "sample".
+    """
+    n_channels = sample.shape[1]
+    amount = np.clip(COVARIANCE_ESTIMATORS[estimator](sample, energy, n_times), 0.0, 1.0)[:, None, None]
     mean_variance = np.trace(sample, axis1=1, axis2=2)[:, None, None] / n_channels
     return (1 - amount) * sample + amount * mean_variance * np.eye(n_channels)
 
@@ -139,28 +154,28 @@ def _require_memory(n_windows: int, n_channels: int) -> None:
         )
 
 
-def _oas_shrinkage(centred: np.ndarray, sample: np.ndarray) -> np.ndarray:
-    n_channels, n_times = centred.shape[1:]
+def _oas_shrinkage(sample: np.ndarray, energy: Callable[[], np.ndarray], n_times: int) -> np.ndarray:
+    n_channels = sample.shape[1]
     mean_square = (sample**2).mean(axis=(1, 2))
     square_mean = (np.trace(sample, axis1=1, axis2=2) / n_channels) ** 2
     spread = (n_times + 1) * (mean_square - square_mean / n_channels)
     return np.divide(mean_square + square_mean, spread, out=np.ones_like(spread), where=spread > 0)
 
 
-def _ledoit_wolf_shrinkage(centred: np.ndarray, sample: np.ndarray) -> np.ndarray:
-    n_channels, n_times = centred.shape[1:]
-    fourth = (centred**2).sum(axis=1) ** 2
+def _ledoit_wolf_shrinkage(sample: np.ndarray, energy: Callable[[], np.ndarray], n_times: int) -> np.ndarray:
+    n_channels = sample.shape[1]
     square = (sample**2).sum(axis=(1, 2))
-    variance = (fourth.sum(axis=1) / n_times - square) / (n_channels * n_times)
+    variance = ((energy() ** 2).sum(axis=1) / n_times - square) / (n_channels * n_times)
     distance = (square - np.trace(sample, axis1=1, axis2=2) ** 2 / n_channels) / n_channels
     return np.divide(variance, distance, out=np.ones_like(distance), where=distance > 0)
 
 
-def _no_shrinkage(centred: np.ndarray, sample: np.ndarray) -> np.ndarray:
+def _no_shrinkage(sample: np.ndarray, energy: Callable[[], np.ndarray], n_times: int) -> np.ndarray:
     return np.zeros(len(sample))
 
 
-COVARIANCE_ESTIMATORS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+_Shrinkage = Callable[[np.ndarray, Callable[[], np.ndarray], int], np.ndarray]
+COVARIANCE_ESTIMATORS: dict[str, _Shrinkage] = {
     "oas": _oas_shrinkage,
     "ledoit_wolf": _ledoit_wolf_shrinkage,
     "sample": _no_shrinkage,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from brain_decode.core.errors import DataError
-from brain_decode.encoders.base import BrainEmbedding, ClosedFormEncoder, Encoder
+from brain_decode.encoders.base import BrainEmbedding, ClosedFormEncoder
 from brain_decode.heads.base import ClosedFormHead
 from brain_decode.training.fitting import ClosedFormParts, FitSettings, closed_form_parts, fit_decoder
 from brain_decode.training.predicting import answers_of
@@ -59,14 +59,17 @@ class _EncoderRefit:
     """Fits encoder and head again to windows that are read once."""
 
     def __init__(self, parts: ClosedFormParts, test: np.ndarray) -> None:
-        self.batch, self.test = parts.training_batch(), parts.batch_of(test)
+        self.encoder: ClosedFormEncoder = parts.decoder.encoder
+        self.prepared = self.encoder.prepare(self.encoder.samples(parts.training_batch()))
+        self.test = self.encoder.samples(parts.batch_of(test))
         self.rows, self.decoder = parts.rows, parts.decoder
 
     def __call__(self, labels: np.ndarray) -> np.ndarray:
-        encoder: Encoder = copy.deepcopy(self.decoder.encoder)
-        own = labels[self.rows]
-        embedding = encoder.fit(self.batch, own if self.decoder.target_spec.task == "classification" else None)
-        return _answers_of_new_head(self.decoder.head, embedding, own, encoder(self.test))
+        encoder, own = copy.deepcopy(self.encoder), labels[self.rows]
+        is_classification = self.decoder.target_spec.task == "classification"
+        embedding = encoder.fit_prepared(self.prepared, own if is_classification else None)
+        test = encoder.transform(self.test)
+        return _answers_of_new_head(self.decoder.head, _pooled(embedding), own, _pooled(test))
 
 
 class _WholeRefit:
@@ -84,6 +87,10 @@ class _WholeRefit:
         nothing = np.zeros(0, dtype=int)
         fitted = fit_decoder(self.recipe, relabelled, self.train, validation=nothing, settings=self.settings)
         return answers_of(fitted.decoder, relabelled, self.test)
+
+
+def _pooled(vectors: np.ndarray) -> BrainEmbedding:
+    return BrainEmbedding(torch.from_numpy(vectors))
 
 
 def _answers_of_new_head(
