@@ -21,6 +21,7 @@ from brain_decode.evaluation.picture_metrics import (
     two_way_wins,
 )
 from brain_decode.evaluation.statistics import Clusters, chunks, weighted_mean
+from brain_decode.evaluation.ties import distinct_rows
 
 __all__ = [
     "Describe",
@@ -153,21 +154,26 @@ class FeatureDistance(_Matrix):
 
 
 class TwoWay(_Matrix):
-    """Two-way identification by features: another *seen* picture competes, for a fixed reconstruction; ties lose."""
+    """Two-way identification by features: another *seen* picture competes, for a fixed reconstruction.
+
+    Ties count half, so pictures with the same features, which nothing can tell apart, share the credit.
+    """
 
     def __init__(self, seen: np.ndarray, describe: Describe, name: str) -> None:
         self.describe, self.name = describe, name
         self.features = _described(describe, seen, name)
+        self._distinct = distinct_rows(self.features)
 
     def measure(self, pixels: np.ndarray, rows: np.ndarray) -> Measured:
         wins = two_way_wins(self._correlations(pixels), rows)
         return Measured(rows, two_way_scores(wins), wins)
 
     def pairings(self, pixels: np.ndarray) -> np.ndarray:
-        return (rankdata(self._correlations(pixels), method="min", axis=0) - 1) / (len(self.features) - 1)
+        return (rankdata(self._correlations(pixels), axis=0) - 1) / (len(self.features) - 1)
 
     def _correlations(self, pixels: np.ndarray) -> np.ndarray:
-        return correlation_matrix(self.features, _described(self.describe, pixels, self.name))
+        first, which = self._distinct
+        return correlation_matrix(self.features[first], _described(self.describe, pixels, self.name))[which]
 
 
 def _described(describe: Describe, pixels: np.ndarray, name: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from brain_decode.core.errors import listed
 from brain_decode.core.files import write_atomically
 from brain_decode.evaluation.evidence import (
     calibration_evidence,
@@ -20,7 +22,12 @@ from brain_decode.evaluation.evidence import (
     k_way_evidence,
     rank_evidence,
 )
-from brain_decode.evaluation.predictions import write_predictions
+from brain_decode.evaluation.predictions import (
+    rows_of_all_trials,
+    rows_of_kept_trials,
+    unanswered_stimuli,
+    write_predictions,
+)
 from brain_decode.evaluation.retrieval_scores import score_retrieval
 from brain_decode.evaluation.scoring import compare_decoders, score_classification, score_regression
 from brain_decode.evaluation.statistics import clusters_of, holm, picture_clusters
@@ -29,6 +36,10 @@ from brain_decode.training.receipts import plain
 from brain_decode.training.reconstructing import Reconstructed
 
 __all__ = ["RunResult", "score", "write_results"]
+
+_LOG = logging.getLogger(__name__)
+# Protocols of several test parts on none of which any of their decoders was fitted.
+_TESTS_NEVER_TRAINED_ON = ("official", "leave_subject_out_zero_shot")
 
 
 @dataclass(frozen=True)
@@ -63,7 +74,12 @@ def score(predictions: pd.DataFrame, run: RunResult) -> dict[str, Any]:
         return score_classification(predictions, run.classes, seed=run.seed)
     if run.task == "regression":
         return score_regression(predictions, seed=run.seed)
-    return score_retrieval(predictions, seed=run.seed)
+    return score_retrieval(predictions, single_test_set=_is_single_test_set(predictions, run), seed=run.seed)
+
+
+def _is_single_test_set(predictions: pd.DataFrame, run: RunResult) -> bool:
+    """Return whether no decoder was fitted on what another fold scores."""
+    return predictions["fold"].nunique() == 1 or run.protocol in _TESTS_NEVER_TRAINED_ON
 
 
 def write_results(run: RunResult, config: DictConfig, folder: Path) -> dict[str, Any]:
@@ -84,9 +100,9 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 def _metrics(run: RunResult) -> dict[str, Any]:
     """Scores of the kept windows; where windows were rejected, those of all windows beside them."""
     scored = _most_repetitions(run.predictions)
-    kept = scored[scored["rejected"] == ""]
+    kept, every = rows_of_kept_trials(scored), rows_of_all_trials(scored)
     by_decoder = {str(name): score(frame, run) for name, frame in kept.groupby("decoder", sort=False)}
-    own = scored[scored["decoder"] == run.decoder]
+    own = every[every["decoder"] == run.decoder]
     return {
         "split": "test",
         "dataset": " + ".join(str(summary["name"]) for summary in run.datasets),
@@ -98,7 +114,7 @@ def _metrics(run: RunResult) -> dict[str, Any]:
         "folds": list(run.folds),
         "cluster": (picture_clusters if run.task == "retrieval" else clusters_of)(own).level,
         "metrics": by_decoder[run.decoder] | ({} if run.pictures is None else run.pictures.metrics),
-        "metrics_without_rejection": score(own, run) if len(kept) < len(scored) else None,
+        "metrics_without_rejection": score(own, run) if not kept.index.equals(every.index) else None,
         "baselines": {name: scores for name, scores in by_decoder.items() if name != run.decoder},
         "comparisons": _comparisons(kept, run),
         "oracle": run.oracle,
@@ -136,14 +152,15 @@ def _most_repetitions(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _report_data(run: RunResult) -> dict[str, Any]:
-    kept = run.predictions[(run.predictions["decoder"] == run.decoder) & (run.predictions["rejected"] == "")]
+    answers = run.predictions[run.predictions["decoder"] == run.decoder]
+    kept = rows_of_kept_trials(answers)
     own = _most_repetitions(kept)
     data: dict[str, Any] = {
         "simulated": _is_simulated(run),
         "datasets": list(run.datasets),
         "evoked": run.evoked,
         "learning_curves": list(run.curves),
-        "rejection": run.rejection,
+        "rejection": _rejection(run, unanswered_stimuli(_most_repetitions(answers))),
         "exclusions": list(run.exclusions),
         "repairs": list(run.repairs),
         "oracle": run.oracle,
@@ -162,8 +179,21 @@ def _report_data(run: RunResult) -> dict[str, Any]:
     return data
 
 
+def _rejection(run: RunResult, unanswered: Sequence[str]) -> Mapping[str, Any] | None:
+    """Return the evidence of a rejection rule, with the stimuli that it left without a single trial."""
+    if not unanswered:
+        return run.rejection
+    _LOG.warning(
+        "%d stimuli have no answer, because each of their trials was rejected: %s.", len(unanswered), listed(unanswered)
+    )
+    return {**(run.rejection or {}), "stimuli_without_trials": list(unanswered)}
+
+
 def _repetition_curve(kept: pd.DataFrame, run: RunResult) -> list[dict[str, Any]]:
-    """Return top-1 and top-5 for each number of averaged repetitions; 1 scores every single trial."""
+    """Return top-1 and top-5 for each number of averaged repetitions; 1 scores every single trial.
+
+    With a rejection rule, a stimulus with fewer kept repetitions is averaged over those it has.
+    """
     curve = []
     for count in sorted(kept["n_repetitions"].unique()):
         frame = kept[kept["n_repetitions"] == count]
