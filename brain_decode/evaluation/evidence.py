@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,9 @@ from brain_decode.datasets.splits import unit_codes
 from brain_decode.evaluation import calibration
 from brain_decode.evaluation.intervals import Design
 from brain_decode.evaluation.predictions import require_predictions
-from brain_decode.evaluation.retrieval import k_way_probability
-from brain_decode.evaluation.retrieval_scores import score_retrieval
+from brain_decode.evaluation.retrieval_null import ShownNull
+from brain_decode.evaluation.retrieval_scores import k_way_values, mean_intervals, rank_columns, score_retrieval
 from brain_decode.evaluation.scoring import score_classification, score_regression
-from brain_decode.evaluation.statistics import bootstrap_weights, interval, picture_clusters, weighted_mean
 from brain_decode.evaluation.volume_evidence import separability, strongest_voxels
 from brain_decode.signals.spec import Task, probability_columns
 from brain_decode.signals.voxels import Voxels
@@ -93,32 +93,41 @@ def _within(design: Design, rows: pd.DataFrame) -> Design:
 
 
 def rank_evidence(predictions: pd.DataFrame) -> dict[str, Any]:
-    """Return {"ranks", "gallery_size", "gallery_type"}; the size is the largest where folds differ."""
-    require_predictions(predictions, ["rank", "gallery_size"])
+    """Return {"ranks", "n_tied", "gallery_size", "gallery_type"}; the size is the largest where folds differ.
+
+    Ranks are mid-ranks; `n_tied` counts the answers to which another candidate fits just as well as the true one.
+    """
+    ranks, n_ties, _ = rank_columns(predictions)
     return {
-        "ranks": predictions["rank"].astype(float).tolist(),
+        "ranks": ranks.tolist(),
+        "n_tied": int((n_ties > 0).sum()),
         "gallery_size": int(predictions["gallery_size"].max()),
         "gallery_type": str(predictions["gallery"].iloc[0]),
     }
 
 
 def k_way_evidence(
-    predictions: pd.DataFrame, *, counts: Sequence[int] = K_WAY_CURVE, seed: int = 0, n_bootstrap: int = 2000
+    predictions: pd.DataFrame, *, design: Design | None = None, counts: Sequence[int] = K_WAY_CURVE
 ) -> list[dict[str, Any]]:
-    """Return [{"k", "expected", "ci95", "chance"}], the exact expectation for each k up to the smallest gallery."""
-    require_predictions(predictions, ["rank", "gallery_size"])
-    ranks, sizes = predictions["rank"].to_numpy(float), predictions["gallery_size"].to_numpy(int)
-    clusters = picture_clusters(predictions)
-    weights = bootstrap_weights(clusters, n_bootstrap, np.random.default_rng(seed))
+    """Return [{"k", "expected", "ci95", "chance"}], the exact expectation for each k up to the smallest gallery.
+
+    Chance is what the answers expect for the other shown stimuli; 1 / k where the table lacks the ranks of those.
+    """
+    ranks, n_ties, sizes = rank_columns(predictions)
+    null = ShownNull.of(predictions)
     smallest = int(sizes.min())
-    curve = []
-    for k in sorted({count for count in counts if count <= smallest} | {smallest}):
-        right = np.empty(len(ranks))
-        for size in np.unique(sizes):
-            right[sizes == size] = k_way_probability(ranks[sizes == size], int(size), k)
-        ci95 = interval(weighted_mean(right, clusters, weights))
-        curve.append({"k": k, "expected": float(right.mean()), "ci95": ci95, "chance": 1 / k})
-    return curve
+    shown = sorted({count for count in counts if count <= smallest} | {smallest})
+    right = {str(k): k_way_values(ranks, n_ties, sizes, k) for k in shown}
+    intervals = mean_intervals(right, predictions, design or Design())
+    return [
+        {
+            "k": k,
+            "expected": float(right[str(k)].mean()),
+            "ci95": intervals[str(k)]["ci95"],
+            "chance": 1 / k if null is None else null.chance(partial(k_way_values, k=k)),
+        }
+        for k in shown
+    ]
 
 
 def rejection_evidence(table: pd.DataFrame, *, rule: str) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from brain_decode.evaluation.unavailable import Unavailable
 __all__ = [
     "LEAST_FOLDS",
     "LEAST_SUBJECTS",
+    "LEAST_UNITS",
     "NEW_SUBJECTS",
     "THESE_SUBJECTS",
     "Design",
@@ -29,6 +30,7 @@ __all__ = [
     "interval_entries",
     "interval_of",
     "jackknife_deviation",
+    "joined_units",
     "left_out_weights",
     "new_subject_units",
     "picture_units",
@@ -58,11 +60,14 @@ class Design:
         n_folds: Decoders that were fitted, each on another part of the same windows.
         test_to_train: Test windows over training windows of a fold. It measures how much the decoders share; 0 where
             one decoder, fitted beforehand, gave every answer.
+        needs_refit: Folds were trained on each other's test windows, so that answers of fixed decoders depend on the
+            labels of all of them, and a permutation test takes decoders that are fitted again.
     """
 
     left_out: str = ""
     n_folds: int = 1
     test_to_train: float = 0.0
+    needs_refit: bool = False
 
     @property
     def is_crossvalidated(self) -> bool:
@@ -119,7 +124,7 @@ def these_subject_units(table: pd.DataFrame, design: Design) -> Units | Unavaila
             f"labels come in {int(blocks.max()) + 1} blocks, whose windows are no independent evidence; it takes "
             f"{LEAST_UNITS} blocks or runs"
         )
-    return Units("block", _joined(blocks))
+    return Units("block", joined_units(blocks))
 
 
 def new_subject_units(table: pd.DataFrame, design: Design) -> Units | Unavailable:
@@ -137,14 +142,14 @@ def picture_units(table: pd.DataFrame) -> Units | Unavailable:
     n_pictures = int(codes.max()) + 1
     if n_pictures < LEAST_UNITS:
         return Unavailable(f"{n_pictures} pictures were shown; a statement about other pictures takes {LEAST_UNITS}")
-    return Units("picture", _joined(codes))
+    return Units("picture", joined_units(codes))
 
 
 def trial_units(table: pd.DataFrame, inflation: float = 1.0) -> Units:
     """Return trials, neighbours joined where they are many."""
     known = {"recording", "event", "onset_s"} <= set(table.columns)
     codes = trial_codes(table) if known else np.arange(len(table))
-    return Units("window", _joined(codes), inflation)
+    return Units("window", joined_units(codes), inflation)
 
 
 def left_out_weights(units: Units) -> np.ndarray:
@@ -280,7 +285,7 @@ def _codes(names: pd.Series) -> np.ndarray:
     return pd.factorize(names, sort=True)[0]
 
 
-def _joined(codes: np.ndarray) -> np.ndarray:
+def joined_units(codes: np.ndarray) -> np.ndarray:
     """Return at most `_MOST_UNITS` units: neighbouring ones are joined."""
     n_units = int(codes.max()) + 1
     return codes if n_units <= _MOST_UNITS else codes * _MOST_UNITS // n_units

@@ -21,7 +21,6 @@ __all__ = [
     "pearson",
     "r2",
     "rank_auc",
-    "top_k",
 ]
 
 
@@ -90,11 +89,6 @@ def _centred(values: np.ndarray, folds: np.ndarray) -> np.ndarray:
 def r2(truth: np.ndarray, predicted: np.ndarray) -> float:
     """Return the share of variance explained, averaged over columns; negative when worse than the mean."""
     return float(r2_score(truth, predicted))
-
-
-def top_k(ranks: np.ndarray, k: int) -> float:
-    """Return the share of ranks (0 = best) among the first k."""
-    return float(np.mean(np.asarray(ranks) < k))
 
 
 def rank_auc(values: np.ndarray, positive: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from brain_decode.core.errors import DataError
+from brain_decode.evaluation.intervals import Units, unit_means
 from brain_decode.evaluation.picture_metrics import (
     correlation_distances,
     correlation_matrix,
@@ -20,7 +21,8 @@ from brain_decode.evaluation.picture_metrics import (
     two_way_scores,
     two_way_wins,
 )
-from brain_decode.evaluation.statistics import Clusters, chunks, weighted_mean
+from brain_decode.evaluation.statistics import chunks
+from brain_decode.evaluation.ties import distinct_rows
 
 __all__ = [
     "Describe",
@@ -55,14 +57,14 @@ class Measured:
         """The mean over pictures."""
         return float(self.values.mean())
 
-    def resampled(self, weights: np.ndarray) -> np.ndarray:
-        """Return (n_bootstrap,) the mean in resamples of seen pictures, given how often each is drawn."""
+    def weighted(self, weights: np.ndarray) -> np.ndarray:
+        """Return (n_weights,) the mean where each seen picture counts so much, (n_weights, n_seen)."""
         if self.wins is None:
-            return weighted_mean(self.values, Clusters("picture", self.rows), weights)
+            return unit_means(self.values, Units("picture", self.rows), weights)
         n_seen = weights.shape[1]
         won = _summed_by_row(self.wins, self.rows, n_seen)
         counts = np.bincount(self.rows, minlength=n_seen)
-        # A picture is no competitor of itself, also where it was drawn twice.
+        # A picture is no competitor of itself.
         pairs = (weights * counts * (weights.sum(axis=1, keepdims=True) - weights)).sum(axis=1)
         hits = ((weights @ won) * weights).sum(axis=1)
         return np.divide(hits, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
@@ -153,21 +155,26 @@ class FeatureDistance(_Matrix):
 
 
 class TwoWay(_Matrix):
-    """Two-way identification by features: another *seen* picture competes, for a fixed reconstruction; ties lose."""
+    """Two-way identification by features: another *seen* picture competes, for a fixed reconstruction.
+
+    Ties count half, so pictures with the same features, which nothing can tell apart, share the credit.
+    """
 
     def __init__(self, seen: np.ndarray, describe: Describe, name: str) -> None:
         self.describe, self.name = describe, name
         self.features = _described(describe, seen, name)
+        self._distinct = distinct_rows(self.features)
 
     def measure(self, pixels: np.ndarray, rows: np.ndarray) -> Measured:
         wins = two_way_wins(self._correlations(pixels), rows)
         return Measured(rows, two_way_scores(wins), wins)
 
     def pairings(self, pixels: np.ndarray) -> np.ndarray:
-        return (rankdata(self._correlations(pixels), method="min", axis=0) - 1) / (len(self.features) - 1)
+        return (rankdata(self._correlations(pixels), axis=0) - 1) / (len(self.features) - 1)
 
     def _correlations(self, pixels: np.ndarray) -> np.ndarray:
-        return correlation_matrix(self.features, _described(self.describe, pixels, self.name))
+        first, which = self._distinct
+        return correlation_matrix(self.features[first], _described(self.describe, pixels, self.name))[which]
 
 
 def _described(describe: Describe, pixels: np.ndarray, name: str) -> np.ndarray:

@@ -157,9 +157,9 @@ def correlation_distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def two_way_wins(correlations: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return (n_seen, n) bool: does seen picture i fit reconstruction j less well than the picture that j is of?
+    """Return (n_seen, n) float32: 1 where seen picture i fits reconstruction j less well than the picture j is of.
 
-    Ties lose, and a picture does not win against itself.
+    0.5 where both fit alike; a picture does not compete with itself, where it is 0.
 
     Args:
         correlations: (n_seen, n) of every seen picture with every reconstruction.
@@ -174,16 +174,20 @@ def two_way_wins(correlations: np.ndarray, rows: np.ndarray | None = None) -> np
             "Two-way identification needs 2 or more seen pictures, and of each reconstruction which it is of; got "
             f"correlations {correlations.shape} and {len(rows)} rows."
         )
-    wins: np.ndarray = correlations < correlations[rows, np.arange(len(rows))]
+    own = correlations[rows, np.arange(len(rows))]
+    wins = (correlations < own).astype(np.float32)
+    wins[correlations == own] = 0.5
+    wins[rows, np.arange(len(rows))] = 0.0
     return wins
 
 
 def two_way_scores(wins: np.ndarray) -> np.ndarray:
     """Return two-way identification (n,): the share of *other seen pictures* that fit the reconstruction less.
 
-    The competitor is another seen picture, for a fixed reconstruction; guessing gives 0.5.
+    One that fits it alike counts half. The competitor is another seen picture, for a fixed reconstruction; guessing
+    gives 0.5.
     """
-    scores: np.ndarray = wins.sum(axis=0) / (len(wins) - 1)
+    scores: np.ndarray = wins.sum(axis=0, dtype=float) / (len(wins) - 1)
     return scores
 
 

@@ -10,6 +10,16 @@ from typing import Any
 import numpy as np
 
 from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.evaluation.intervals import (
+    LEAST_UNITS,
+    THESE_SUBJECTS,
+    Interval,
+    Units,
+    interval_of,
+    joined_units,
+    left_out_weights,
+)
+from brain_decode.evaluation.permutation import p_entry, tested
 from brain_decode.evaluation.picture_comparisons import (
     Describe,
     FeatureDistance,
@@ -21,10 +31,10 @@ from brain_decode.evaluation.picture_comparisons import (
 )
 from brain_decode.evaluation.picture_metrics import require_pictures
 from brain_decode.evaluation.scoring import Score
-from brain_decode.evaluation.statistics import Clusters, bootstrap_weights, interval, permutation_p
 
 __all__ = ["Describe", "Reconstructions", "is_lower_better", "score_pictures", "shuffled_orders"]
 
+_P_METHOD = "permutation of the seen pictures, reconstructions fixed"
 _TWO_WAY, _DISTANCE = "two_way_", "_distance"
 
 
@@ -113,14 +123,14 @@ def score_pictures(
     features: Mapping[str, Describe] | None = None,
     *,
     seed: int = 0,
-    n_bootstrap: int = 2000,
-    n_permutations: int = 2000,
+    n_permutations: int = 1999,
 ) -> dict[str, Score]:
     """Return `pixcorr`, `ssim` and one score for each of `features`.
 
-    Each is {"value", "ci95", "chance", "p_permutation", "n", "ceiling", "shuffled"}. Intervals resample seen pictures,
-    with all that was drawn of them; two-way identification is counted again among those of a resample. p permutes
-    which seen picture belongs to which reconstruction, the pictures fixed (SSIM: by 39 rotations). `ceiling` and
+    Each has "value", "ci95", "chance", "p_permutation", "n", "ceiling" and "shuffled", and says how p was made.
+    Intervals are about other pictures shown to these subjects: a jackknife leaves out seen pictures, with all that was
+    drawn of them, and in two-way identification as competitors, too. p permutes which seen picture belongs to which
+    reconstruction, the pictures fixed (SSIM: by 39 rotations). `ceiling` and
     `shuffled` are {"value", "ci95"} or None; the control's value is the mean over its orders.
     "chance" is 0.5 for two-way identification; else the control's value, without one the mean over permutations.
 
@@ -128,8 +138,7 @@ def score_pictures(
         pictures: What to score.
         features: Functions from pictures to features, by metric: `two_way_<name>` for identification,
             `<name>_distance` for the mean correlation distance (lower is better).
-        seed: Of resamples and permutations.
-        n_bootstrap: Resamples.
+        seed: Of the permutations.
         n_permutations: Permutations; 0 leaves p out.
 
     Raises:
@@ -147,23 +156,17 @@ def score_pictures(
     for name, describe in features.items():
         kind = FeatureDistance if is_lower_better(name) else TwoWay
         prepared[name] = partial(kind, pictures.seen, describe, name)
-    weights = _resamples(len(pictures.seen), n_bootstrap, np.random.default_rng(seed))
     scores = {}
     for name, prepare in prepared.items():  # one at a time: features of a network are large
         # A generator for each, so that a metric more or less changes no other.
-        scores[name] = _score(name, prepare(), pictures, weights, n_permutations, np.random.default_rng([seed, 1]))
+        scores[name] = _score(name, prepare(), pictures, n_permutations, np.random.default_rng([seed, 1]))
     return scores
-
-
-def _resamples(n_seen: int, n_bootstrap: int, rng: np.random.Generator) -> np.ndarray:
-    return bootstrap_weights(Clusters("picture", np.arange(n_seen)), n_bootstrap, rng)
 
 
 def _score(
     name: str,
     comparison: PictureComparison,
     pictures: Reconstructions,
-    weights: np.ndarray,
     n_permutations: int,
     rng: np.random.Generator,
 ) -> Score:
@@ -176,15 +179,16 @@ def _score(
     if n_permutations:
         sign = -1.0 if is_lower_better(name) else 1.0
         observed, null = comparison.null(pictures.reconstructed, pictures.rows, n_permutations, rng)
-        p, expected = permutation_p(sign * observed, sign * null), float(null.mean())
+        p, expected = tested(sign * observed, sign * null, _P_METHOD, np.inf), float(null.mean())
     chance = expected if shuffled is None else shuffled.value
     return {
-        **_summary(own, weights),
+        **_summary(name, own),
+        "ci95_about": THESE_SUBJECTS,
         "chance": 0.5 if name.startswith(_TWO_WAY) else chance,
-        "p_permutation": p,
+        **p_entry(p),
         "n": len(pictures.reconstructed),
-        "ceiling": None if ceiling is None else _summary(ceiling, weights),
-        "shuffled": None if shuffled is None else _summary(shuffled, weights),
+        "ceiling": None if ceiling is None else _summary(name, ceiling),
+        "shuffled": None if shuffled is None else _summary(name, shuffled),
     }
 
 
@@ -198,5 +202,16 @@ def _control(comparison: PictureComparison, pictures: Reconstructions) -> Measur
     return Measured(pictures.rows, values, np.mean(wins, axis=0) if wins else None)
 
 
-def _summary(measured: Measured, weights: np.ndarray) -> dict[str, Any]:
-    return {"value": measured.value, "ci95": interval(measured.resampled(weights))}
+def _summary(name: str, measured: Measured) -> dict[str, Any]:
+    n_seen = int(measured.rows.max()) + 1
+    units = Units("picture", joined_units(np.arange(n_seen)))
+    without = measured.weighted(left_out_weights(units)[:, units.codes])
+    found = (
+        interval_of(measured.value, without, without, units, bounds=_bounds(name)) if n_seen >= LEAST_UNITS else None
+    )
+    return {"value": measured.value, "ci95": list(found) if isinstance(found, tuple) else [None, None]}
+
+
+def _bounds(name: str) -> Interval:
+    """Return the lowest and highest value: of shares, distances 1 - r, and correlations."""
+    return (0.0, 1.0) if name.startswith(_TWO_WAY) else (0.0, 2.0) if is_lower_better(name) else (-1.0, 1.0)

@@ -15,8 +15,13 @@ __all__ = [
     "dimension_columns",
     "read_predictions",
     "require_predictions",
+    "rows_of_all_trials",
+    "rows_of_kept_trials",
+    "unanswered_stimuli",
     "write_predictions",
 ]
+
+_UNITS = ["dataset", "subject", "stimulus"]
 
 
 def dimension_columns(frame: pd.DataFrame, name: str) -> list[str]:
@@ -46,6 +51,40 @@ def require_predictions(frame: pd.DataFrame, columns: Sequence[str]) -> None:
                 f"Decoder '{name}' gave {int(wrong.sum())} of {len(frame)} values in '{column}' that are not finite. "
                 "Check its input for missing samples, or its training for a diverging loss."
             )
+
+
+def rows_of_kept_trials(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the answers that carry the headline: those of kept windows, or averages of kept repetitions alone."""
+    if "trials_used" in predictions:
+        return predictions[predictions["trials_used"] == "kept"]
+    return predictions[predictions["rejected"] == ""]
+
+
+def rows_of_all_trials(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return the answers that a run without a rejection rule would have given.
+
+    An average has a row of its own for all trials only where one of the fold's trials was rejected.
+    """
+    if "trials_used" not in predictions:
+        return predictions
+    is_of_all = predictions["trials_used"] == "all"
+    has_both = is_of_all.groupby([predictions[name] for name in ("decoder", "fold")]).transform("any")
+    return predictions[is_of_all | ~has_both]
+
+
+def unanswered_stimuli(predictions: pd.DataFrame) -> list[str]:
+    """Return the stimuli whose every repetition was rejected, so that nothing is left to average, sorted.
+
+    Named by the person too where there are several.
+    """
+    if "trials_used" not in predictions:
+        return []
+    kept, every = (
+        set(part[_UNITS].astype(str).itertuples(index=False, name=None))
+        for part in (rows_of_kept_trials(predictions), rows_of_all_trials(predictions))
+    )
+    several = predictions["subject"].nunique() > 1
+    return sorted(f"sub-{subject} {name}" if several else name for _, subject, name in every - kept)
 
 
 def write_predictions(frame: pd.DataFrame, path: Path) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from brain_decode.evaluation.statistics import bootstrap_weights, clusters_of, interval, weighted_mean
+from brain_decode.evaluation.intervals import NEW_SUBJECTS, Design, interval_entries, left_out_weights, unit_means
 
 __all__ = [
     "BANDS_HZ",
@@ -26,7 +27,6 @@ BANDS_HZ: Mapping[str, tuple[float, float]] = {
     "beta": (13.0, 30.0),
     "gamma": (30.0, 90.0),
 }
-_N_BOOTSTRAP = 2000
 
 
 def correlations(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -103,23 +103,25 @@ def most_frequent(codes: np.ndarray, codebook_size: int) -> np.ndarray:
     return counts.reshape(codes.shape[1], codebook_size).argmax(1)
 
 
-def mean_with_interval(values: np.ndarray, table: pd.DataFrame, *, seed: int) -> dict[str, object]:
-    """Return the mean of one value per window, with an interval over the highest of subject, session, run, window.
+def mean_with_interval(values: np.ndarray, table: pd.DataFrame) -> dict[str, Any]:
+    """Return the mean of one value per window, with intervals as of a score: about new subjects from five on.
 
     Args:
         values: (n,); NaN is left out.
         table: Window table of the same rows.
-        seed: Of the bootstrap.
     """
     known = np.isfinite(values)
     values, table = values[known], table[known]
-    clusters = clusters_of(table)
-    weights = bootstrap_weights(clusters, _N_BOOTSTRAP, np.random.default_rng(seed))
+    mean = {"value": float(values.mean())}
+    intervals = interval_entries(
+        mean,
+        lambda units: {"value": unit_means(values, units, left_out_weights(units))},
+        table,
+        Design(),
+        bounds={"value": (-np.inf, np.inf)},
+    )["value"]
+    new = intervals["ci95_new_subjects"]
+    if new[0] is not None:
+        intervals |= {"ci95": new, "ci95_about": NEW_SUBJECTS}
     people = len(table[["dataset", "subject"]].drop_duplicates())
-    return {
-        "value": float(values.mean()),
-        "ci95": interval(weighted_mean(values, clusters, weights)),
-        "n": len(values),
-        "people": people,
-        "cluster": clusters.level,
-    }
+    return {**mean, **intervals, "n": len(values), "people": people}

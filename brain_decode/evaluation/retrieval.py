@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,25 +12,27 @@ import pandas as pd
 from scipy.stats import hypergeom
 
 from brain_decode.core.errors import ConfigError, DataError, unknown_option
+from brain_decode.evaluation.ties import distinct_rows, first_places
 
 __all__ = [
     "REPETITION_COUNTS",
     "Gallery",
     "GalleryKind",
-    "all_ranks",
     "k_way_probability",
     "ranks_of_truth",
     "similarities",
 ]
 
 GalleryKind = Literal["exact_image", "concept_centre", "all_images"]
-Ties = Literal["pessimistic", "mean"]
 REPETITION_COUNTS = (1, 2, 5, 10, 20, 40, 80)
 
 
 @dataclass(frozen=True, eq=False)
 class Gallery:
     """The candidates of a retrieval.
+
+    Entries with the same features stay entries of their own, since an answer cannot be asked to tell them apart they
+    share credit: with every picture twice, a perfect answer has top-1 one half, and guessing still has 1 / N.
 
     Args:
         ids: Stimulus (or, for concept centres, concept) of each candidate, unique.
@@ -75,6 +78,11 @@ class Gallery:
             raise DataError(f"'{missing}' was shown but is not among the {len(self)} gallery entries ({self.kind}).")
         return found
 
+    @cached_property
+    def distinct(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n_distinct,) one entry of each different vector, and (n,) which of them each entry equals."""
+        return distinct_rows(self.features)
+
     @classmethod
     def concept_centres(
         cls, ids: Sequence[str], concepts: Sequence[str], features: np.ndarray, shown: Sequence[str]
@@ -98,7 +106,7 @@ class Gallery:
 
 
 def similarities(queries: np.ndarray, gallery: Gallery, *, cosine: bool = True) -> np.ndarray:
-    """Return (n, n_candidates) cosine similarities, or dot products.
+    """Return (n, n_candidates) cosine similarities, or dot products; entries with equal features have equal ones.
 
     Raises:
         DataError: Queries of another dimension, or that are not finite.
@@ -108,63 +116,58 @@ def similarities(queries: np.ndarray, gallery: Gallery, *, cosine: bool = True) 
         raise DataError(f"Queries {queries.shape} do not fit gallery features {gallery.features.shape}.")
     if not np.isfinite(queries).all():
         raise DataError(f"Query {int(np.flatnonzero(~np.isfinite(queries).all(axis=1))[0])} is not finite.")
-    return _unit(queries) @ _unit(gallery.features).T if cosine else queries @ gallery.features.T
+    first, which = gallery.distinct
+    features = gallery.features[first]
+    found: np.ndarray = _unit(queries) @ _unit(features).T if cosine else queries @ features.T
+    return found[:, which]
 
 
-def ranks_of_truth(similarity: np.ndarray, truth: np.ndarray, *, ties: Ties = "pessimistic") -> np.ndarray:
-    """Return the rank (0 = best) of the true candidate of each query.
+def ranks_of_truth(similarity: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mid-rank (0 = best) of the true candidate of each query, and how many others tie with it.
 
     Args:
         similarity: (n, n_candidates).
         truth: (n,) column of the true candidate.
-        ties: "pessimistic" counts equal candidates as better, so a constant answer scores 0; "mean" counts half.
 
     Raises:
         DataError: Similarities that are not finite.
-        ConfigError: An unknown word for `ties`.
     """
-    if ties not in get_args(Ties):
-        raise unknown_option("handling of ties", ties, get_args(Ties))
     if not np.isfinite(similarity).all():
         raise DataError("Similarities are not finite; check the embeddings of the decoder.")
     own = np.take_along_axis(similarity, np.asarray(truth)[:, None], axis=1)
-    better, equal = (similarity > own).sum(axis=1), (similarity == own).sum(axis=1) - 1
-    return better + equal if ties == "pessimistic" else better + 0.5 * equal
+    better, n_ties = (similarity > own).sum(axis=1), (similarity == own).sum(axis=1) - 1
+    return better + 0.5 * n_ties, n_ties
 
 
-def all_ranks(similarity: np.ndarray) -> np.ndarray:
-    """Return (n, n_candidates) the rank each candidate would have as the truth, ties counted pessimistically."""
-    n_candidates = similarity.shape[1]
-    order = np.argsort(similarity, axis=1)
-    ordered = np.take_along_axis(similarity, order, axis=1)
-    # The rank of a tied group is that of its lowest place, so each entry takes the first place of its group.
-    is_first = np.diff(ordered, axis=1, prepend=-np.inf) != 0
-    first = np.maximum.accumulate(np.where(is_first, np.arange(n_candidates), 0), axis=1)
-    ranks = np.empty(similarity.shape, dtype=np.int32)
-    np.put_along_axis(ranks, order, (n_candidates - 1 - first).astype(np.int32), axis=1)
-    return ranks
-
-
-def k_way_probability(ranks: np.ndarray, gallery_size: int, k: int, *, top: int = 1) -> np.ndarray:
+def k_way_probability(
+    ranks: np.ndarray, gallery_size: int, k: int, *, top: int = 1, n_ties: np.ndarray | int = 0
+) -> np.ndarray:
     """Return the exact chance that the truth is among the best `top` of itself and k - 1 random distractors.
 
     With r of N - 1 others ranked better, the number of better distractors is hypergeometric; for `top=1` this is
-    C(N-1-r, k-1) / C(N-1, k-1). Half ranks (mean ties) take the mean of their neighbours.
+    C(N-1-r, k-1) / C(N-1, k-1). A tie is the mean over the places it may take.
 
     Args:
-        ranks: (n,) 0 = best.
+        ranks: Mid-ranks of any shape, 0 = best.
         gallery_size: N.
         k: Candidates per question, 2 to N.
         top: Places that count as right, 1 to k - 1.
+        n_ties: How many other candidates equal each.
 
     Raises:
         ConfigError: k or top outside their range.
+        DataError: A mid-rank that its number of ties cannot have.
     """
     if not 2 <= k <= gallery_size or not 1 <= top < k:
         raise ConfigError(f"k-way needs 2 <= k <= {gallery_size} and 1 <= top < k; got k={k}, top={top}.")
-    ranks = np.asarray(ranks, dtype=float)
-    sides = [hypergeom.cdf(top - 1, gallery_size - 1, side, k - 1) for side in (np.floor(ranks), np.ceil(ranks))]
-    return 0.5 * (sides[0] + sides[1])
+    first, places = first_places(ranks, n_ties), np.asarray(n_ties) + 1
+    by_place = hypergeom.cdf(top - 1, gallery_size - 1, np.arange(gallery_size), k - 1)
+    alone = by_place[first]
+    if not np.any(places > 1):
+        return alone
+    summed = np.concatenate([[0.0], np.cumsum(by_place)])
+    # Differences of sums round; what has no equals keeps its own value to the last bit.
+    return np.where(places > 1, (summed[first + places] - summed[first]) / places, alone)
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

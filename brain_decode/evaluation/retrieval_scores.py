@@ -2,125 +2,145 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import DataError
+from brain_decode.evaluation.intervals import Design, interval_entries, left_out_weights, picture_units, unit_means
+from brain_decode.evaluation.permutation import PermutationValue, p_entry, tested
 from brain_decode.evaluation.predictions import require_predictions
-from brain_decode.evaluation.retrieval import all_ranks, k_way_probability
+from brain_decode.evaluation.retrieval import k_way_probability
+from brain_decode.evaluation.retrieval_null import RankMetric, ShownNull
 from brain_decode.evaluation.scoring import Score
-from brain_decode.evaluation.statistics import (
-    bootstrap_weights,
-    chunks,
-    interval,
-    permutation_p,
-    picture_clusters,
-    weighted_mean,
-)
+from brain_decode.evaluation.ties import first_places, within_probability
+from brain_decode.evaluation.unavailable import Unavailable
 
-__all__ = ["K_WAY", "score_retrieval"]
+__all__ = ["K_WAY", "P_METHOD", "k_way_values", "mean_intervals", "rank_columns", "score_retrieval"]
 
 K_WAY = (2, 4, 10, 50, 100)
+P_METHOD = "permutation of the shown stimuli, decoder fixed"
 
 
 def score_retrieval(
     predictions: pd.DataFrame,
     *,
-    similarity: np.ndarray | None = None,
-    truth: np.ndarray | None = None,
-    design: object = None,
+    design: Design | None = None,
     seed: int = 0,
-    n_bootstrap: int = 2000,
-    n_permutations: int = 2000,
+    n_permutations: int = 1999,
 ) -> dict[str, Score]:
     """Return `top1`, `top5` and the exact `<k>_way` expectations of one decoder.
 
-    With `similarity` and `truth`, p permutes which candidate belongs to which stimulus (repetitions stay together).
-    Without, ranks are drawn uniformly, one draw per stimulus and fold, as for an answer that ignores the signal.
-    Intervals resample people, or pictures with all their showings where there are fewer than five people.
+    Each is made up as those of `score_classification`.
+    Equal candidates share credit, see `ties`. p permutes which shown stimulus belongs to which answer, and chance is
+    the mean of that null, see `retrieval_null`; where the table lacks the ranks this needs, chance is that of a
+    candidate drawn from the gallery and there is no p. Of one test set, the interval about these subjects is over the
+    shown pictures, with all their showings.
 
     Args:
-        predictions: Rows of one decoder with `rank` and `gallery_size`.
-        similarity: (n, n_candidates) of the same rows.
-        truth: (n,) column of the true candidate.
-        seed: Of resamples and permutations.
-        n_bootstrap: Resamples of whole units.
-        n_permutations: Permutations.
+        predictions: Rows of one decoder with `rank`, `n_ties` (0 where it is missing) and `gallery_size`; for chance
+            and p with `truth` and the columns of `shown_ranks`.
+        design: How the answers came about. Where folds were trained on each other's test parts, the answers of fixed
+            decoders are not exchangeable, and there is no p.
+        seed: Of the permutations.
+        n_permutations: Permutations; 0 leaves p out.
 
     Raises:
-        DataError: No rows, or ranks that are not finite or lie outside the gallery.
+        DataError: No rows, or ranks that are not finite, lie outside the gallery or do not fit their ties.
+    """
+    ranks, n_ties, sizes = rank_columns(predictions)
+    design = design or Design()
+    metrics = _rank_metrics(sizes)
+    right = {name: metric(ranks, n_ties, sizes) for name, metric in metrics.items()}
+    intervals = mean_intervals(right, predictions, design)
+    null = ShownNull.of(predictions)
+    p_values = _p_values(right, metrics, null, design, n_permutations, np.random.default_rng(seed))
+    return {
+        name: {
+            "value": float(right[name].mean()),
+            **intervals[name],
+            "chance": _drawn_from_gallery(name, sizes) if null is None else null.chance(metric),
+            **p_entry(p_values.get(name)),
+            "n": len(predictions),
+        }
+        for name, metric in metrics.items()
+    }
+
+
+def mean_intervals(right: Mapping[str, np.ndarray], predictions: pd.DataFrame, design: Design) -> dict[str, Any]:
+    """Return the intervals of means of (n,) values, by name; of one test set over the shown pictures."""
+    by_picture = not design.is_crossvalidated and "truth" in predictions
+    return interval_entries(
+        {name: float(values.mean()) for name, values in right.items()},
+        lambda units: {name: unit_means(values, units, left_out_weights(units)) for name, values in right.items()},
+        predictions,
+        design,
+        bounds=dict.fromkeys(right, (0.0, 1.0)),
+        n_perfect=dict.fromkeys(right, len(predictions)),
+        these=picture_units(predictions) if by_picture else None,
+    )
+
+
+def rank_columns(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return (n,) mid-ranks, ties and gallery sizes of a table of answers.
+
+    Raises:
+        DataError: No rows, or ranks that are not finite, lie outside the gallery or do not fit their ties.
     """
     require_predictions(predictions, ["rank", "gallery_size"])
     ranks, sizes = predictions["rank"].to_numpy(float), predictions["gallery_size"].to_numpy(int)
     if (ranks < 0).any() or (ranks >= sizes).any():
         raise DataError(f"Ranks lie between 0 and the gallery size {sizes.min()} - 1; got up to {ranks.max():g}.")
-    clusters, rng = picture_clusters(predictions), np.random.default_rng(seed)
-    weights = bootstrap_weights(clusters, n_bootstrap, rng)
-    functions = _rank_functions(sizes)
-    null: dict[str, list[np.ndarray]] = {name: [] for name in functions}
-    for null_ranks in _null_ranks(predictions, sizes, similarity, truth, n_permutations, rng):
-        for name, (function, _) in functions.items():
-            null[name].append(function(null_ranks).mean(axis=1))
-    scores = {}
-    for name, (function, chance) in functions.items():
-        right = function(ranks)
-        value = float(right.mean())
-        scores[name] = {
-            "value": value,
-            "ci95": interval(weighted_mean(right, clusters, weights)),
-            "chance": float(np.mean(chance)),
-            "p_permutation": permutation_p(value, np.concatenate(null[name])) if n_permutations else None,
-            "n": len(predictions),
-        }
-    return scores
+    n_ties = predictions["n_ties"].to_numpy(int) if "n_ties" in predictions else np.zeros(len(ranks), dtype=int)
+    if (first_places(ranks, n_ties) + n_ties >= sizes).any():
+        raise DataError(f"A group of ties ends within the gallery of {sizes.min()}; got ranks up to {ranks.max():g}.")
+    return ranks, n_ties, sizes
 
 
-def _rank_functions(sizes: np.ndarray) -> dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]]:
-    """Return, for each metric, ranks → probability of being right, and chance."""
-    functions: dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]] = {
-        f"top{k}": (partial(_within, k=k), np.minimum(k / sizes, 1.0)) for k in (1, 5)
-    }
-    for k in K_WAY:
-        if k < sizes.min():
-            functions[f"{k}_way"] = (partial(_k_way_lookup, sizes=sizes, k=k), np.array(1 / k))
-    return functions
+def k_way_values(ranks: np.ndarray, n_ties: np.ndarray, sizes: np.ndarray, k: int) -> np.ndarray:
+    """Return the exact k-way probability of each rank, whose galleries may differ in size."""
+    values = np.empty(np.shape(ranks))
+    sizes = np.broadcast_to(sizes, values.shape)
+    for size in np.unique(sizes):
+        chosen = sizes == size
+        values[chosen] = k_way_probability(ranks[chosen], int(size), k, n_ties=n_ties[chosen])
+    return values
 
 
-def _within(ranks: np.ndarray, k: int) -> np.ndarray:
-    return (ranks < k).astype(float)
+def _rank_metrics(sizes: np.ndarray) -> dict[str, RankMetric]:
+    metrics: dict[str, RankMetric] = {f"top{k}": partial(_within, k=k) for k in (1, 5)}
+    return metrics | {f"{k}_way": partial(k_way_values, k=k) for k in K_WAY if k < sizes.min()}
 
 
-def _k_way_lookup(ranks: np.ndarray, sizes: np.ndarray, k: int) -> np.ndarray:
-    """Exact k-way probabilities through one table of all (half) ranks per gallery size."""
-    different, which = np.unique(sizes, return_inverse=True)
-    table = np.zeros((len(different), 2 * int(sizes.max())))
-    for row, size in enumerate(different):
-        table[row, : 2 * size - 1] = k_way_probability(np.arange(2 * size - 1) / 2, int(size), k)
-    return table[which, (2 * np.asarray(ranks)).astype(int)]
+def _within(ranks: np.ndarray, n_ties: np.ndarray, sizes: np.ndarray, k: int) -> np.ndarray:
+    return within_probability(ranks, n_ties, k)
 
 
-def _null_ranks(
-    predictions: pd.DataFrame,
-    sizes: np.ndarray,
-    similarity: np.ndarray | None,
-    truth: np.ndarray | None,
+def _drawn_from_gallery(metric: str, sizes: np.ndarray) -> float:
+    """Return what a candidate drawn from the gallery scores."""
+    if metric.startswith("top"):
+        return float(np.minimum(int(metric.removeprefix("top")) / sizes, 1.0).mean())
+    return 1 / int(metric.removesuffix("_way"))
+
+
+def _p_values(
+    right: Mapping[str, np.ndarray],
+    metrics: Mapping[str, RankMetric],
+    null: ShownNull | None,
+    design: Design,
     n_permutations: int,
     rng: np.random.Generator,
-) -> Iterator[np.ndarray]:
-    """Yield chunks (rows, n) of ranks of a decoder that knows nothing."""
-    slices = chunks(n_permutations, len(predictions))
-    if similarity is not None and truth is not None:
-        names, codes = np.unique(truth, return_inverse=True)
-        ranks, rows = all_ranks(similarity), np.arange(len(predictions))
-        for part in slices:
-            permuted = rng.permuted(np.tile(names, (part.stop - part.start, 1)), axis=1)
-            yield ranks[rows, permuted[:, codes]]
-        return
-    keys = [name for name in ("fold", "truth") if name in predictions]
-    units = predictions.groupby(keys).ngroup().to_numpy() if "truth" in keys else np.arange(len(predictions))
-    for part in slices:
-        drawn = rng.random((part.stop - part.start, int(units.max()) + 1))
-        yield np.floor(drawn[:, units] * sizes)
+) -> Mapping[str, PermutationValue | Unavailable]:
+    if not n_permutations:
+        return {}
+    if design.needs_refit:
+        return dict.fromkeys(metrics, Unavailable("fixed decoders in cross-validation share training data"))
+    if null is None:
+        return dict.fromkeys(metrics, Unavailable("the answers do not hold the ranks of the other shown stimuli"))
+    if not null.is_exchangeable:
+        return dict.fromkeys(metrics, Unavailable("one shown stimulus cannot be permuted"))
+    draws = null.means(metrics, n_permutations, rng)
+    return {name: tested(float(right[name].mean()), draws[name], P_METHOD, np.inf) for name in metrics}

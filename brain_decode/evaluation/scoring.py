@@ -358,7 +358,7 @@ def _exchange(
     """Return how labels are exchanged; None where no p is asked for."""
     if not n_permutations:
         return None
-    return _NOT_REFITTED if design.is_crossvalidated else label_exchange(predictions, labels)
+    return _NOT_REFITTED if design.needs_refit else label_exchange(predictions, labels)
 
 
 def _p_values(values: Mapping[str, float], null: Mapping[str, np.ndarray], exchange: Exchange) -> PValues:

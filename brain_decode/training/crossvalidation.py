@@ -134,7 +134,7 @@ def _run_fold(
     result.curves += [{"fold": fold.name, **point} for point in fitted[chosen.name].curves]
     result.fitted.append(fitted[chosen.name])
     if protocol.keeps_answers:
-        result.answers.append(averaged_answers(fitted[chosen.name].decoder, trials, _kept(trials, test)))
+        result.answers.append(averaged_answers(fitted[chosen.name].decoder, trials, test))
     return frames
 
 

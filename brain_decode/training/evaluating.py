@@ -59,8 +59,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
     drawing = drawing_from_config(config, trials, decoder.generator)
     pictures = None
     if drawing is not None:
-        kept = rows[trials.table["rejected"].to_numpy()[rows] == ""]
-        pictures = reconstruct(decoder, trials, [averaged_answers(decoder, trials, kept)], drawing, folder)
+        pictures = reconstruct(decoder, trials, [averaged_answers(decoder, trials, rows)], drawing, folder)
     receipt = receipt_of(
         "evaluate",
         config=config,

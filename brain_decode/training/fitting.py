@@ -211,6 +211,21 @@ class ClosedFormParts:
         """A row of the window table for each window (or average) that is fitted on."""
         return self.reader.groups.first_rows()[self.positions]
 
+    @property
+    def head(self) -> ClosedFormHead:
+        """The head of the decoder.
+
+        Raises:
+            SpecMismatch: It learns by gradient descent.
+        """
+        encoder, head = self.decoder.encoder, self.decoder.head
+        if not isinstance(head, ClosedFormHead):
+            raise SpecMismatch(
+                f"Encoder '{encoder.architecture}' is fitted in closed form and head '{head.architecture}' by gradient "
+                "descent; choose a closed-form head (logistic_regression, shrinkage_lda, ridge)."
+            )
+        return head
+
     def training_batch(self) -> SignalBatch:
         """Return the windows that are fitted on."""
         return _read(self.reader, self.positions, self.decoder.signal_spec)
@@ -316,14 +331,9 @@ def _groups(trials: Trials, rows: np.ndarray, average: bool) -> RepetitionGroups
 
 def _fit_closed_form(parts: ClosedFormParts) -> None:
     """Fit encoder and head."""
-    decoder, encoder, head = parts.decoder, parts.decoder.encoder, parts.decoder.head
+    encoder, head = parts.decoder.encoder, parts.head
     target = _closed_form_targets(head, parts.reader, parts.positions)
-    labels = target if decoder.target_spec.task == "classification" else None
-    if not isinstance(head, ClosedFormHead):
-        raise SpecMismatch(
-            f"Encoder '{encoder.architecture}' is fitted in closed form and head '{head.architecture}' by gradient "
-            "descent; choose a closed-form head (logistic_regression, shrinkage_lda, ridge)."
-        )
+    labels = target if parts.decoder.target_spec.task == "classification" else None
     try:
         if isinstance(encoder, ClosedFormEncoder):
             embedding = encoder.fit(parts.training_batch(), labels)

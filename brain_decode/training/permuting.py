@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -46,17 +45,19 @@ class FittedFold:
     test: np.ndarray
 
 
-def design_of(split: Split, folds: Sequence[Mapping[str, Any]]) -> Design:
-    """Return what an interval has to carry: how many decoders answered, and how much their training sets share.
-
-    Args:
-        split: The outer rule.
-        folds: Records with `n_train` and `n_test`.
-    """
+def design_of(split: Split, folds: Sequence[Fold]) -> Design:
+    """Return what intervals and p-values have to carry: how many decoders answered, and how much they share."""
     if len(folds) < 2:
         return Design()
-    shares = [fold["n_test"] / max(fold["n_train"], 1) for fold in folds]
-    return Design(split.forbids[0] if split.forbids else "block", len(folds), float(np.mean(shares)))
+    shares = [len(fold.test) / max(len(fold.train), 1) for fold in folds]
+    tested = np.concatenate([fold.test for fold in folds])
+    trained = np.concatenate([fold.train for fold in folds])
+    return Design(
+        left_out=split.forbids[0] if split.forbids else "block",
+        n_folds=len(folds),
+        test_to_train=float(np.mean(shares)),
+        needs_refit=bool(np.isin(trained, tested).any()),
+    )
 
 
 class RefitScores:
@@ -120,7 +121,7 @@ def permutation_p_values(
     fitted = [fold for fold in fitted if len(fold.test)]
     closed = [recipe for recipe in plan.recipes if recipe.is_closed_form]
     scores = {recipe.name: RefitScores(recipe, trials, fitted, settings) for recipe in closed}
-    groups = {name: (name,) for name in scores}
+    groups: dict[str, Sequence[str]] = {name: (name,) for name in scores}
     candidates = tuple(recipe.name for recipe in plan.candidates)
     if plan.name == NESTED_SELECTION and set(candidates) <= set(scores):
         groups[NESTED_SELECTION] = candidates

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import cast, get_args
+from typing import Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from brain_decode.core.errors import ConfigError, unknown_option
+from brain_decode.core.errors import ConfigError, DataError, unknown_option
 from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.evaluation.predictions import rows_of_kept_trials
 from brain_decode.evaluation.retrieval import REPETITION_COUNTS, Gallery, GalleryKind, ranks_of_truth, similarities
+from brain_decode.evaluation.retrieval_null import NULL_COLUMNS, shown_ranks
 from brain_decode.heads.base import Head
 from brain_decode.signals.spec import probability_columns
 from brain_decode.training.trials import RepetitionGroups, Trials, repetition_groups
@@ -19,17 +21,25 @@ __all__ = ["answers_of", "averaged_answers", "build_gallery", "gallery_kind", "p
 
 _BATCH = 512  # windows read and answered at once
 _AVERAGED_BATCH = 32  # stimuli averaged at once; each brings all its repetitions
+_TrialsUsed = Literal["kept", "all"]
+_NO_OTHERS = {name: -1 if name in ("shown_position", "shown_block") else None for name in NULL_COLUMNS}
 
 
 def predict_rows(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, gallery: GalleryKind) -> pd.DataFrame:
     """Return one row per window (and, for retrieval, per averaged stimulus) with the decoder's answer and the truth.
 
+    Retrieval averages kept repetitions, `trials_used` "kept"; where one of the rows was rejected, the same averages of
+    all trials follow as "all". Both are compared with one gallery, the stimuli that were shown: a rejected trial is no
+    reason to make the question easier. `n_repetitions` is how many were averaged at most, `n_averaged` how many were.
+    Averages of the most repetitions, which carry the score, keep the ranks of every shown stimulus (`shown_ranks`).
+
     Args:
         decoder: Fitted.
         trials: The run's windows.
         rows: Positions to predict.
-        gallery: What retrieval compares with: pictures of the predicted part ("exact_image"), per concept the mean of
-            its other pictures ("concept_centre"), or every picture that has features ("all_images").
+        gallery: What retrieval compares with: pictures of the predicted part, rejected or not ("exact_image"), per
+            concept the mean of its other pictures ("concept_centre"), or every picture that has features
+            ("all_images").
     """
     if trials.task == "retrieval":
         return _predict_retrieval(decoder, trials, rows, gallery)
@@ -48,7 +58,8 @@ def selection_score(predictions: pd.DataFrame, trials: Trials) -> float:
     AUC for two classes, balanced accuracy for more, Pearson r for values, minus the mean relative rank for retrieval.
     """
     if trials.task == "retrieval":
-        single = predictions[predictions["n_repetitions"] == predictions["n_repetitions"].max()]
+        kept = rows_of_kept_trials(predictions)
+        single = kept[kept["n_repetitions"] == kept["n_repetitions"].max()]
         return -float((single["rank"] / single["gallery_size"]).mean())
     if trials.task == "regression":
         return float(np.corrcoef(predictions["truth"], predictions["predicted"])[0, 1])
@@ -70,27 +81,59 @@ def answers_of(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> np.nd
 
 def _predict_retrieval(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, kind: GalleryKind) -> pd.DataFrame:
     gallery = build_gallery(trials, rows, kind, head=decoder.head)
-    fewest = int(repetition_groups(trials.table, rows).sizes.min())
-    # Every point of the curve scores the same stimuli, so it ends where the rarest stimulus does.
-    counts = sorted({count for count in REPETITION_COUNTS if count < fewest} | {fewest})
-    frames = []
-    for count in counts:
-        groups = repetition_groups(trials.table, rows, at_most=count)
-        if count == 1:  # every single trial, not only the first of each stimulus
-            groups = RepetitionGroups(rows, np.arange(len(rows)))
-        frames.append(_ranked(decoder, trials, groups, gallery).assign(n_repetitions=count))
+    most = _most_repetitions(trials, rows)
+    counts = sorted({count for count in REPETITION_COUNTS if count < most} | {most})
+    kept = _kept(trials, rows)
+    used: dict[_TrialsUsed, np.ndarray] = {"kept": kept} if len(kept) else {}
+    used |= {"all": rows} if len(kept) < len(rows) else {}
+    frames = [
+        _ranked(decoder, trials, _groups(trials, part, count), gallery, carries_score=count == most).assign(
+            n_repetitions=count, trials_used=which
+        )
+        for which, part in used.items()
+        for count in counts
+    ]
     return pd.concat(frames, ignore_index=True)
 
 
+def _most_repetitions(trials: Trials, rows: np.ndarray) -> int:
+    """Return how many repetitions of a stimulus are averaged at most: as many as the one shown least often has.
+
+    Every point of the curve scores the same stimuli, so it ends there. Rejected trials count: the plan of the
+    experiment decides, not the luck of one stimulus.
+    """
+    return int(repetition_groups(trials.table, rows).sizes.min())
+
+
+def _kept(trials: Trials, rows: np.ndarray) -> np.ndarray:
+    return rows[trials.table["rejected"].to_numpy()[rows] == ""]
+
+
+def _groups(trials: Trials, rows: np.ndarray, count: int) -> RepetitionGroups:
+    if count == 1:  # every single trial, not only the first of each stimulus
+        return RepetitionGroups(rows, np.arange(len(rows)))
+    return repetition_groups(trials.table, rows, at_most=count)
+
+
 def averaged_answers(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> tuple[pd.DataFrame, np.ndarray]:
-    """Return the answer (n, dim) to each stimulus, from the average of its repetitions, and its row of the table.
+    """Return the answer (n, dim) to each stimulus, from the averages that carry the score, and its row of the table.
 
     Args:
         decoder: Fitted, for retrieval.
         trials: The run's windows.
-        rows: Positions to answer; stimuli of each subject in the order of their first appearance.
+        rows: Positions that are scored, rejected ones too: these are left out here, and say how many repetitions the
+            experiment planned. Stimuli of each subject come in the order of their first appearance.
+
+    Raises:
+        DataError: Every trial was rejected.
     """
-    groups = repetition_groups(trials.table, rows)
+    kept = _kept(trials, rows)
+    if not len(kept):
+        raise DataError(
+            f"Pictures are drawn from kept trials; all {len(rows)} of the test part were rejected. The thresholds do "
+            "not fit the unit of the data: change preprocessing.rejection."
+        )
+    groups = repetition_groups(trials.table, kept, at_most=_most_repetitions(trials, rows))
     table = trials.table.iloc[groups.first_rows()].assign(n_repetitions=groups.sizes)
     return table, _answers_of_groups(decoder, trials, groups)
 
@@ -101,15 +144,22 @@ def _answers_of_groups(decoder: BrainDecoder, trials: Trials, groups: Repetition
     return np.concatenate([_group_answers(decoder, trials, groups.members(part)) for part in parts])
 
 
-def _ranked(decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups, gallery: Gallery) -> pd.DataFrame:
+def _ranked(
+    decoder: BrainDecoder, trials: Trials, groups: RepetitionGroups, gallery: Gallery, *, carries_score: bool
+) -> pd.DataFrame:
     answers = _answers_of_groups(decoder, trials, groups)
-    frame = trials.table.iloc[groups.first_rows()].assign(window=groups.first_rows())
+    frame = trials.table.iloc[groups.first_rows()].assign(window=groups.first_rows(), n_averaged=groups.sizes)
     wanted = frame["concept" if gallery.kind == "concept_centre" else "stimulus"].astype(str)
     similarity, truth = similarities(answers, gallery), gallery.positions(wanted.tolist())
+    ranks, n_ties = ranks_of_truth(similarity, truth)
+    # Not for each single trial of a curve: they would be most of a run folder.
+    others = shown_ranks(similarity, wanted.tolist(), truth) if carries_score else _NO_OTHERS
     return frame.assign(
+        **others,
         truth=wanted,
         predicted=np.array(gallery.ids)[similarity.argmax(axis=1)],
-        rank=ranks_of_truth(similarity, truth),
+        rank=ranks,
+        n_ties=n_ties,
         similarity=np.take_along_axis(similarity, truth[:, None], axis=1)[:, 0],
         gallery=gallery.kind,
         gallery_size=len(gallery),

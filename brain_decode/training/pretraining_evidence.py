@@ -77,7 +77,7 @@ def reconstruction_evidence(tokenizer: Tokenizer, data: PretrainingWindows, batc
         if found.frequencies_hz is None and len(examples) < 2 * _N_EXAMPLES:
             examples |= _example(data, rows, target, estimate, len(examples) // 2)
     metrics: dict[str, Any] = {
-        name: mean_with_interval(found[data.validation], data.table.iloc[data.validation], seed=seed)
+        name: mean_with_interval(found[data.validation], data.table.iloc[data.validation])
         for name, found in values.items()
     }
     return Evidence(
@@ -133,8 +133,8 @@ def masked_code_evidence(
     table = data.table.iloc[data.validation]
     metrics: dict[str, Any] = {}
     for column, name in enumerate(["accuracy", *(f"accuracy_level_{level}" for level in range(n_levels))]):
-        entry = mean_with_interval(right[data.validation, column], table, seed=seed)
-        difference = mean_with_interval((right - guessed)[data.validation, column], table, seed=seed)
+        entry = mean_with_interval(right[data.validation, column], table)
+        difference = mean_with_interval((right - guessed)[data.validation, column], table)
         baseline = float(guessed[data.validation, column].mean())
         metrics[name] = {**entry, "baseline": baseline, "difference_ci95": difference["ci95"]}
     return Evidence(metrics, codebook_use(np.concatenate(codes), size))

@@ -37,7 +37,7 @@ def refit_of(recipe: Recipe, trials: Trials, train: np.ndarray, test: np.ndarray
     parts = closed_form_parts(recipe, trials, train, settings)
     encoder = parts.decoder.encoder
     if isinstance(encoder, ClosedFormEncoder) and encoder.sees_labels:
-        return _EncoderRefit(parts, test)
+        return _EncoderRefit(parts, encoder, test)
     return _HeadRefit(parts, test)
 
 
@@ -46,10 +46,12 @@ class _HeadRefit:
 
     def __init__(self, parts: ClosedFormParts, test: np.ndarray) -> None:
         encoder = parts.decoder.encoder
-        batch = parts.training_batch() if isinstance(encoder, ClosedFormEncoder) else None
-        self.embedding = parts.training_embedding() if batch is None else encoder.fit(batch, None)
+        if isinstance(encoder, ClosedFormEncoder):
+            self.embedding = encoder.fit(parts.training_batch(), None)
+        else:
+            self.embedding = parts.training_embedding()
         self.test = parts.embedding_of(test)
-        self.rows, self.head = parts.rows, parts.decoder.head
+        self.rows, self.head = parts.rows, parts.head
 
     def __call__(self, labels: np.ndarray) -> np.ndarray:
         return _answers_of_new_head(self.head, self.embedding, labels[self.rows], self.test)
@@ -58,18 +60,18 @@ class _HeadRefit:
 class _EncoderRefit:
     """Fits encoder and head again to windows that are read once."""
 
-    def __init__(self, parts: ClosedFormParts, test: np.ndarray) -> None:
-        self.encoder: ClosedFormEncoder = parts.decoder.encoder
+    def __init__(self, parts: ClosedFormParts, encoder: ClosedFormEncoder, test: np.ndarray) -> None:
+        self.encoder = encoder
         self.prepared = self.encoder.prepare(self.encoder.samples(parts.training_batch()))
         self.test = self.encoder.samples(parts.batch_of(test))
-        self.rows, self.decoder = parts.rows, parts.decoder
+        self.rows, self.head = parts.rows, parts.head
+        self.is_classification = parts.decoder.target_spec.task == "classification"
 
     def __call__(self, labels: np.ndarray) -> np.ndarray:
         encoder, own = copy.deepcopy(self.encoder), labels[self.rows]
-        is_classification = self.decoder.target_spec.task == "classification"
-        embedding = encoder.fit_prepared(self.prepared, own if is_classification else None)
+        embedding = encoder.fit_prepared(self.prepared, own if self.is_classification else None)
         test = encoder.transform(self.test)
-        return _answers_of_new_head(self.decoder.head, _pooled(embedding), own, _pooled(test))
+        return _answers_of_new_head(self.head, _pooled(embedding), own, _pooled(test))
 
 
 class _WholeRefit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 
+from brain_decode.core.errors import listed
 from brain_decode.core.files import write_atomically
 from brain_decode.evaluation.evidence import (
     calibration_evidence,
@@ -21,7 +23,12 @@ from brain_decode.evaluation.evidence import (
     rank_evidence,
 )
 from brain_decode.evaluation.intervals import Design
-from brain_decode.evaluation.predictions import write_predictions
+from brain_decode.evaluation.predictions import (
+    rows_of_all_trials,
+    rows_of_kept_trials,
+    unanswered_stimuli,
+    write_predictions,
+)
 from brain_decode.evaluation.retrieval_scores import score_retrieval
 from brain_decode.evaluation.scoring import PValues, compare_decoders, score_classification, score_regression
 from brain_decode.evaluation.statistics import holm
@@ -30,6 +37,8 @@ from brain_decode.training.receipts import plain
 from brain_decode.training.reconstructing import Reconstructed
 
 __all__ = ["RunResult", "score", "write_results"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -88,12 +97,12 @@ def _write_json(path: Path, content: Mapping[str, Any]) -> None:
 def _metrics(run: RunResult) -> dict[str, Any]:
     """Scores of the kept windows; where windows were rejected, those of all windows beside them."""
     scored = _most_repetitions(run.predictions)
-    kept = scored[scored["rejected"] == ""]
+    kept, every = rows_of_kept_trials(scored), rows_of_all_trials(scored)
     p_values = run.p_values or {}
     by_decoder = {
         str(name): score(frame, run, p_values.get(str(name))) for name, frame in kept.groupby("decoder", sort=False)
     }
-    own = scored[scored["decoder"] == run.decoder]
+    own = every[every["decoder"] == run.decoder]
     return {
         "split": "test",
         "dataset": " + ".join(str(summary["name"]) for summary in run.datasets),
@@ -104,7 +113,7 @@ def _metrics(run: RunResult) -> dict[str, Any]:
         "selected": run.selected,
         "folds": list(run.folds),
         "metrics": by_decoder[run.decoder] | ({} if run.pictures is None else run.pictures.metrics),
-        "metrics_without_rejection": score(own, run) if len(kept) < len(scored) else None,
+        "metrics_without_rejection": score(own, run) if not kept.index.equals(every.index) else None,
         "baselines": {name: scores for name, scores in by_decoder.items() if name != run.decoder},
         "comparisons": _comparisons(kept, run),
         "oracle": run.oracle,
@@ -146,14 +155,15 @@ def _most_repetitions(predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def _report_data(run: RunResult) -> dict[str, Any]:
-    kept = run.predictions[(run.predictions["decoder"] == run.decoder) & (run.predictions["rejected"] == "")]
+    answers = run.predictions[run.predictions["decoder"] == run.decoder]
+    kept = rows_of_kept_trials(answers)
     own = _most_repetitions(kept)
     data: dict[str, Any] = {
         "simulated": _is_simulated(run),
         "datasets": list(run.datasets),
         "evoked": run.evoked,
         "learning_curves": list(run.curves),
-        "rejection": run.rejection,
+        "rejection": _rejection(run, unanswered_stimuli(_most_repetitions(answers))),
         "exclusions": list(run.exclusions),
         "repairs": list(run.repairs),
         "oracle": run.oracle,
@@ -167,17 +177,30 @@ def _report_data(run: RunResult) -> dict[str, Any]:
         data["calibration"] = calibration_evidence(own, run.classes)
     if run.task == "retrieval":
         data["ranks"] = rank_evidence(own)
-        data["k_way"] = k_way_evidence(own, seed=run.seed)
+        data["k_way"] = k_way_evidence(own, design=run.design)
         data["repetitions"] = _repetition_curve(kept, run)
     return data
 
 
+def _rejection(run: RunResult, unanswered: Sequence[str]) -> Mapping[str, Any] | None:
+    """Return the evidence of a rejection rule, with the stimuli that it left without a single trial."""
+    if not unanswered:
+        return run.rejection
+    _LOG.warning(
+        "%d stimuli have no answer, because each of their trials was rejected: %s.", len(unanswered), listed(unanswered)
+    )
+    return {**(run.rejection or {}), "stimuli_without_trials": list(unanswered)}
+
+
 def _repetition_curve(kept: pd.DataFrame, run: RunResult) -> list[dict[str, Any]]:
-    """Return top-1 and top-5 for each number of averaged repetitions; 1 scores every single trial."""
+    """Return top-1 and top-5 for each number of averaged repetitions; 1 scores every single trial.
+
+    With a rejection rule, a stimulus with fewer kept repetitions is averaged over those it has.
+    """
     curve = []
     for count in sorted(kept["n_repetitions"].unique()):
         frame = kept[kept["n_repetitions"] == count]
-        scores = score_retrieval(frame, seed=run.seed, n_permutations=0)
+        scores = score_retrieval(frame, design=run.design, seed=run.seed, n_permutations=0)
         point = {"n": int(count), "top1": scores["top1"]["value"], "top5": scores["top5"]["value"]}
         curve.append(point | {"ci95": scores["top1"]["ci95"], "ci95_top5": scores["top5"]["ci95"]})
     return curve

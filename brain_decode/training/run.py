@@ -16,8 +16,9 @@ from omegaconf import DictConfig, OmegaConf
 from brain_decode.core.errors import ConfigError
 from brain_decode.datasets.leakage import refuse_pretraining_overlap
 from brain_decode.datasets.new_subject_splits import LeaveSubjectOutZeroShot
-from brain_decode.datasets.splits import OfficialSplit, ScoreOnly, Split
+from brain_decode.datasets.splits import Fold, OfficialSplit, ScoreOnly, Split
 from brain_decode.decoder.brain_decoder import BrainDecoder
+from brain_decode.evaluation.intervals import Design
 from brain_decode.evaluation.scoring import PValues
 from brain_decode.nn.weights_folder import read_part
 from brain_decode.preprocessing.base import Preprocessing
@@ -86,6 +87,8 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
         pictures = reconstruct(final.decoder, planned.loaded.trials, result.answers, planned.drawing, folder)
     receipt = _receipt(planned, result, started)
     own = result.predictions[result.predictions["decoder"] == planned.plan.name]
+    folds = planned.protocol.split.folds(planned.loaded.trials.table)
+    design = design_of(planned.protocol.split, folds)
     run = RunResult(
         command="train",
         decoder=planned.plan.name,
@@ -109,8 +112,8 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
             final.decoder, planned.loaded.trials, _fitted_rows(planned, planned.loaded.trials), int(config.seed)
         ),
         pictures=pictures,
-        design=design_of(planned.protocol.split, result.folds),
-        p_values=_p_values(planned),
+        design=design,
+        p_values=_p_values(planned, design, folds),
     )
     require_still_there(folder)
     metrics = write_results(run, config, folder)
@@ -119,17 +122,13 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
     return folder
 
 
-def _p_values(planned: _Planned) -> Mapping[str, PValues] | None:
-    """Return p-values of decoders that are fitted again; None for one test set, which needs no second fit."""
-    folds = planned.protocol.split.folds(planned.loaded.trials.table)
-    if len(folds) == 1:
+def _p_values(planned: _Planned, design: Design, folds: Sequence[Fold]) -> Mapping[str, PValues] | None:
+    """Return p-values of decoders that are fitted again; None where fixed ones have a valid test."""
+    if not design.needs_refit:
         return None
+    protocol = planned.protocol
     return permutation_p_values(
-        planned.plan,
-        planned.loaded.trials,
-        folds,
-        planned.protocol.settings,
-        n_permutations=planned.protocol.n_permutations,
+        planned.plan, planned.loaded.trials, folds, protocol.settings, n_permutations=protocol.n_permutations
     )
 
 

@@ -77,6 +77,7 @@ def make_retrieval() -> pd.DataFrame:
 def test_ranks_state_their_gallery() -> None:
     assert rank_evidence(make_retrieval()) == {
         "ranks": [float(i) for i in range(20)],
+        "n_tied": 0,
         "gallery_size": 20,
         "gallery_type": "exact_image",
     }

@@ -15,7 +15,6 @@ from brain_decode.evaluation.metrics import (
     pearson,
     r2,
     rank_auc,
-    top_k,
 )
 
 
@@ -81,11 +80,6 @@ def test_correlation_and_explained_variance_of_a_line() -> None:
 def test_correlation_of_several_values_is_their_mean() -> None:
     truth = np.stack([np.arange(10.0), np.arange(10.0)], axis=1)
     assert pearson(truth, truth * [1, -1]) == pytest.approx(0.0)
-
-
-def test_top_k_counts_ranks_from_zero() -> None:
-    assert top_k(np.array([0, 1, 4, 5]), 1) == 0.25
-    assert top_k(np.array([0, 1, 4, 5]), 5) == 0.75
 
 
 def test_rank_auc_equals_scikit_learn_at_every_channel_and_time() -> None:

@@ -84,9 +84,9 @@ def test_correlations_equal_numpy_and_a_constant_vector_has_none() -> None:
     assert metrics.correlation_distances(first[1:3], second[1:3])[1] == 1
 
 
-def test_two_way_counts_other_seen_pictures_and_ties_lose() -> None:
+def test_two_way_counts_other_seen_pictures_and_ties_count_half() -> None:
     correlations = np.array([[0.9, 0.2, 0.5], [0.1, 0.3, 0.5], [0.9, 0.4, 0.5]])
-    assert metrics.two_way_scores(metrics.two_way_wins(correlations)).tolist() == [0.5, 0.5, 0.0]
+    assert metrics.two_way_scores(metrics.two_way_wins(correlations)).tolist() == [0.75, 0.5, 0.5]
     assert not metrics.two_way_wins(correlations).diagonal().any()
 
 

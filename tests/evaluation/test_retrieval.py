@@ -11,7 +11,6 @@ import pytest
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.evaluation.retrieval import (
     Gallery,
-    all_ranks,
     k_way_probability,
     ranks_of_truth,
     similarities,
@@ -40,9 +39,24 @@ def test_k_way_over_the_whole_gallery_is_top_1() -> None:
     assert k_way_probability(np.array([0, 1, 9]), 10, 10).tolist() == [1.0, 0.0, 0.0]
 
 
-def test_half_ranks_take_the_mean_of_their_neighbours() -> None:
-    low, half, high = k_way_probability(np.array([2, 2.5, 3]), 10, 4)
+def test_a_tie_of_two_takes_the_mean_of_both_places() -> None:
+    low, half, high = k_way_probability(np.array([2, 2.5, 3]), 10, 4, n_ties=np.array([0, 1, 0]))
     assert half == pytest.approx((low + high) / 2)
+
+
+@pytest.mark.parametrize("k", [2, 4, 10])
+def test_a_tie_of_all_candidates_is_exactly_one_of_k(k: int) -> None:
+    assert k_way_probability(np.array([4.5]), 10, k, n_ties=9) == pytest.approx(1 / k)
+
+
+def test_a_tie_equals_breaking_it_in_every_order() -> None:
+    places = k_way_probability(np.arange(3, 7), 10, 4, top=2)
+    assert k_way_probability(np.array([4.5]), 10, 4, top=2, n_ties=3) == pytest.approx(places.mean())
+
+
+def test_a_mid_rank_without_its_ties_is_refused() -> None:
+    with pytest.raises(DataError, match="got rank 2.5 with 0 ties. Keep column 'n_ties' beside 'rank'"):
+        k_way_probability(np.array([2.5]), 10, 4)
 
 
 @pytest.mark.parametrize(("k", "top"), [(1, 1), (11, 1), (4, 4), (4, 0)])
@@ -53,25 +67,21 @@ def test_impossible_k_is_refused(k: int, top: int) -> None:
 
 def test_ranks_count_better_candidates() -> None:
     similarity = np.array([[0.9, 0.5, 0.1], [0.9, 0.5, 0.1], [0.2, 0.3, 0.1]])
-    assert ranks_of_truth(similarity, np.array([0, 1, 2])).tolist() == [0, 1, 2]
+    ranks, n_ties = ranks_of_truth(similarity, np.array([0, 1, 2]))
+    assert ranks.tolist() == [0, 1, 2] and n_ties.tolist() == [0, 0, 0]
 
 
-def test_a_constant_answer_is_never_right() -> None:
-    similarity, truth = np.ones((3, 5)), np.array([0, 2, 4])
-    assert ranks_of_truth(similarity, truth).tolist() == [4, 4, 4]
-    assert ranks_of_truth(similarity, truth, ties="mean").tolist() == [2, 2, 2]
+def test_a_constant_answer_lies_in_the_middle_of_all_candidates() -> None:
+    ranks, n_ties = ranks_of_truth(np.ones((3, 5)), np.array([0, 2, 4]))
+    assert ranks.tolist() == [2, 2, 2] and n_ties.tolist() == [4, 4, 4]
 
 
-def test_all_ranks_agree_with_each_truth_in_turn() -> None:
-    similarity = np.random.default_rng(0).integers(0, 4, (20, 9)).astype(float)
-    ranks = all_ranks(similarity)
-    for column in range(9):
-        assert np.array_equal(ranks[:, column], ranks_of_truth(similarity, np.full(20, column)))
-
-
-def test_an_unknown_way_with_ties_names_the_closest() -> None:
-    with pytest.raises(ConfigError, match="Unknown handling of ties 'means'. Did you mean 'mean'"):
-        ranks_of_truth(np.ones((1, 2)), np.array([0]), ties="means")  # type: ignore[arg-type]
+def test_entries_with_the_same_features_are_equally_similar_to_the_last_bit() -> None:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((37, 129)).astype(np.float32)
+    doubled = Gallery(tuple(map(str, range(74))), np.concatenate([features, features[::-1]]))
+    similarity = similarities(rng.standard_normal((21, 129)).astype(np.float32), doubled)
+    assert np.array_equal(similarity[:, :37], similarity[:, 37:][:, ::-1])
 
 
 def test_similarities_that_are_not_finite_are_refused() -> None:
@@ -118,7 +128,8 @@ def test_ranks_equal_the_reference(reference_folder: Path) -> None:
     features = tensors["retrieval_gallery"]
     gallery = Gallery(tuple(map(str, range(len(features)))), features)
     queries = tensors["retrieval_query"]
-    ranks = ranks_of_truth(similarities(queries, gallery), np.arange(len(queries)))
+    ranks, n_ties = ranks_of_truth(similarities(queries, gallery), np.arange(len(queries)))
+    assert not n_ties.any()
     if "retrieval_rank" in tensors:
         assert np.array_equal(ranks, tensors["retrieval_rank"])
     for k in (1, 5):
