@@ -84,7 +84,7 @@ def test_ranks_state_their_gallery() -> None:
 
 
 def test_the_k_way_curve_of_even_ranks_is_chance_and_ends_at_the_gallery() -> None:
-    curve = k_way_evidence(make_retrieval(), n_bootstrap=200)
+    curve = k_way_evidence(make_retrieval())
     assert [point["k"] for point in curve] == [2, 3, 4, 5, 10, 20]
     for point in curve:
         assert point["expected"] == pytest.approx(point["chance"])
@@ -92,7 +92,7 @@ def test_the_k_way_curve_of_even_ranks_is_chance_and_ends_at_the_gallery() -> No
 
 
 def test_retrieval_groups_have_retrieval_scores() -> None:
-    (group,) = group_evidence(make_retrieval(), "retrieval", levels=("subject",), n_bootstrap=50)
+    (group,) = group_evidence(make_retrieval(), "retrieval", levels=("subject",))
     assert group["metrics"]["top1"]["value"] == 0.05
 
 
