@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import DataError, LeakageError, listed
-from brain_decode.datasets.splits import Fold, cut_trials, overlap_partner, trial_codes, unit_codes
+from brain_decode.datasets.splits import Fold, cut_trials, overlap_partner, recording_times_s, trial_codes, unit_codes
 
 __all__ = ["check_leakage", "refuse_pretraining_overlap", "window_label"]
 
@@ -70,9 +70,11 @@ def window_label(table: pd.DataFrame, position: int) -> str:
     """Return a name such as `sub-01_run-02 [1.000, 1.800) s (row 7)` for messages."""
     row = table.iloc[position]
     recording = _recording_label(table, position)
-    if cut_trials(table.iloc[[position]])[0]:
-        return f"{recording} trial {row['event']} (row {position})"
-    return f"{recording} [{row['start_s']:.3f}, {row['stop_s']:.3f}) s (row {position})"
+    is_cut = cut_trials(table.iloc[[position]])[0]
+    (start_s,), (stop_s,) = recording_times_s(table.iloc[[position]])
+    trial = f" trial {row['event']}" if is_cut else ""
+    when = "" if np.isnan(start_s) else f" [{start_s:.3f}, {stop_s:.3f}) s"
+    return f"{recording}{trial}{when} (row {position})"
 
 
 def _recording_label(table: pd.DataFrame, position: int) -> str:

@@ -99,8 +99,7 @@ def _event_windows(
         inside, starts = np.full(len(events), fits), np.full(len(events), start_s)
     finite = np.isfinite(labels.astype(float)) if target.task == "regression" else np.ones(len(events), dtype=bool)
     rows = np.flatnonzero(chosen & inside & finite)
-    shown = np.full(len(events), np.nan) if not recording.continuous else onsets
-    table = _frame(recording, position, dataset, rows, shown[rows], starts[rows], starts[rows] + (stop_s - start_s))
+    table = _frame(recording, position, dataset, rows, onsets[rows], starts[rows], starts[rows] + (stop_s - start_s))
     stimulus = _texts(recording, target.stimulus_column)[rows]
     concept = _texts(recording, target.concept_column)[rows]
     partition = _texts(recording, target.partition_column)[rows]
@@ -165,6 +164,7 @@ def _frame(
             "onset_s": onsets,
             "start_s": starts,
             "stop_s": stops,
+            "is_cut": not recording.continuous,
         }
     )
 
