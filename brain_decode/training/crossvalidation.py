@@ -12,6 +12,7 @@ import pandas as pd
 
 from brain_decode.core.errors import DataError
 from brain_decode.core.progress import track
+from brain_decode.datasets.fingerprint import Fingerprint
 from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.sealed import SealedFold, collect_openings, seal
@@ -60,6 +61,7 @@ class Protocol:
         zero_shot: Stimuli of the test part must be new.
         hashes: Content hash of each recording.
         keeps_answers: Keep the answers of retrieval, from which pictures are drawn.
+        fingerprints: Fingerprint of each recording.
     """
 
     split: Split
@@ -68,6 +70,7 @@ class Protocol:
     zero_shot: bool
     hashes: Sequence[str]
     keeps_answers: bool = False
+    fingerprints: Sequence[Fingerprint] = ()
 
 
 def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValidation:
@@ -149,7 +152,14 @@ def _kept(trials: Trials, rows: np.ndarray) -> np.ndarray:
 def _guard(trials: Trials, fold: Fold, protocol: Protocol, forbids: Sequence[str]) -> None:
     if not len(fold.train):  # a decoder that is only scored has no training part to leak into
         return
-    check_leakage(trials.table, fold, forbids=forbids, zero_shot=protocol.zero_shot, content_hashes=protocol.hashes)
+    check_leakage(
+        trials.table,
+        fold,
+        forbids=forbids,
+        zero_shot=protocol.zero_shot,
+        content_hashes=protocol.hashes,
+        fingerprints=protocol.fingerprints,
+    )
 
 
 def _select(plan: Plan, trials: Trials, rows: np.ndarray, protocol: Protocol) -> tuple[Recipe, dict[str, float]]:
