@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import DataError, LeakageError, listed
+from brain_decode.datasets.fingerprint import Fingerprint, find_match
+from brain_decode.datasets.seen_recordings import told_match
 from brain_decode.datasets.splits import Fold, cut_trials, overlap_partner, recording_times_s, trial_codes, unit_codes
 
 __all__ = ["check_leakage", "refuse_pretraining_overlap", "window_label"]
@@ -20,6 +22,7 @@ def check_leakage(
     forbids: Sequence[str] = (),
     zero_shot: bool = False,
     content_hashes: Sequence[str] = (),
+    fingerprints: Sequence[Fingerprint] = (),
 ) -> None:
     """Pass in silence when nothing of the test (or validation) part is in the training part.
 
@@ -29,6 +32,7 @@ def check_leakage(
         forbids: Levels whose units may not be on both sides ("subject", "session", "run", "concept").
         zero_shot: No stimulus may be on both sides.
         content_hashes: Hash of each recording's content, indexed by the column `recording`.
+        fingerprints: Fingerprint of each recording, likewise.
 
     Raises:
         LeakageError: With the two windows or recordings that meet.
@@ -44,6 +48,8 @@ def check_leakage(
         _refuse_shared_stimuli(table, fold, train, test)
     if len(content_hashes):
         _refuse_stored_twice(table, fold, train, test, content_hashes)
+    if len(fingerprints):
+        _refuse_disguised_copies(table, fold, train, test, fingerprints)
     _refuse_overlap(table, fold, train, test)
     _refuse_shared(table, fold, trial_codes(table), train, test, "one trial")
 
@@ -145,6 +151,21 @@ def _refuse_stored_twice(
             f"Fold '{fold.name}': one recording is stored twice: '{labels[0]}' (recording {first}, training) and "
             f"'{labels[1]}' (recording {second}, test) have the same content. Remove one of them."
         )
+
+
+def _refuse_disguised_copies(
+    table: pd.DataFrame, fold: Fold, train: np.ndarray, test: np.ndarray, fingerprints: Sequence[Fingerprint]
+) -> None:
+    recording = table["recording"].to_numpy(dtype=int)
+    sides = [np.unique(recording[rows]).tolist() for rows in (train, test)]
+    for first, second in ((one, other) for one in sides[0] for other in sides[1] if one != other):
+        match = find_match(*(fingerprints[index] for index in sorted((first, second))))  # each pair is kept once
+        if match is not None:
+            labels = [_recording_label(table, int(np.flatnonzero(recording == index)[0])) for index in (first, second)]
+            raise LeakageError(
+                f"Fold '{fold.name}': '{labels[0]}' (recording {first}, training) and '{labels[1]}' (recording "
+                f"{second}, test) hold the same signal {told_match(fingerprints[first], match)}. Remove one of them."
+            )
 
 
 def _refuse_overlap(table: pd.DataFrame, fold: Fold, train: np.ndarray, test: np.ndarray) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from brain_decode.core.errors import DataError
 from brain_decode.core.progress import track
+from brain_decode.datasets.fingerprint import Fingerprint
 from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.sealed import SealedFold, SealedTest, collect_openings, seal
@@ -64,6 +65,7 @@ class Protocol:
         reach: How far the steps on the signal carry a sample; gaps within recordings cover it.
         keeps_answers: Keep the answers of retrieval, from which pictures are drawn.
         n_permutations: Of labels, each followed by fitting the closed-form decoders again; 0 gives no p-values.
+        fingerprints: Fingerprint of each recording.
     """
 
     split: Split
@@ -74,6 +76,7 @@ class Protocol:
     keeps_answers: bool = False
     n_permutations: int = 0
     reach: Reach = NO_REACH
+    fingerprints: Sequence[Fingerprint] = ()
 
 
 def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValidation:
@@ -159,7 +162,14 @@ def _kept(trials: Trials, rows: np.ndarray) -> np.ndarray:
 def _guard(trials: Trials, fold: Fold, protocol: Protocol, forbids: Sequence[str]) -> None:
     if not len(fold.train):  # a decoder that is only scored has no training part to leak into
         return
-    check_leakage(trials.table, fold, forbids=forbids, zero_shot=protocol.zero_shot, content_hashes=protocol.hashes)
+    check_leakage(
+        trials.table,
+        fold,
+        forbids=forbids,
+        zero_shot=protocol.zero_shot,
+        content_hashes=protocol.hashes,
+        fingerprints=protocol.fingerprints,
+    )
 
 
 def _select(plan: Plan, trials: Trials, rows: np.ndarray, protocol: Protocol) -> tuple[Recipe, dict[str, float]]:

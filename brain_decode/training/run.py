@@ -14,13 +14,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError
-from brain_decode.datasets.leakage import refuse_pretraining_overlap
+from brain_decode.datasets.fingerprint import Fingerprint
 from brain_decode.datasets.new_subject_splits import LeaveSubjectOutZeroShot
+from brain_decode.datasets.seen_recordings import SeenRecording, recordings_of, saved_seen, without_fingerprint
 from brain_decode.datasets.splits import Fold, OfficialSplit, ScoreOnly, Split
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.intervals import Design
 from brain_decode.evaluation.scoring import PValues
-from brain_decode.nn.weights_folder import read_part
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.crossvalidation import CrossValidation, Protocol, cross_validate, fit_final
 from brain_decode.training.describing import describe_windows
@@ -35,6 +35,12 @@ from brain_decode.training.recipes import Plan, plan_from_config
 from brain_decode.training.reconstructing import Drawing, drawing_from_config, reconstruct
 from brain_decode.training.recording_passports import passport_evidence, passports_against_first, repairs
 from brain_decode.training.results import RunResult, write_results
+from brain_decode.training.seen_in_pretraining import (
+    pretrained_parts,
+    refuse_what_pretraining_saw,
+    seen_hashes,
+    seen_recordings,
+)
 from brain_decode.training.trials import Trials
 from brain_decode.training.unfinished import describe_run, require_still_there, state_folder, unfinished
 
@@ -139,23 +145,25 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
     preprocessing = Preprocessing.from_json({str(key): value for key, value in steps.items()})
     loaded = load_run(config, preprocessing)
     plan = plan_from_config(config, loaded.trials.task, loaded.trials.recordings[0].space)
-    hashes = loaded.trials.content_hashes(plan.recipes[0].build_preprocessing())
-    names = [recording.label for recording in loaded.trials.recordings]
-    refuse_pretraining_overlap(_seen_in_pretraining(plan), dict(zip(names, hashes, strict=True)))
+    preprocessing = plan.recipes[0].build_preprocessing()
+    hashes, fingerprints = loaded.trials.content_hashes(preprocessing), loaded.trials.fingerprints(preprocessing)
     drawing = drawing_from_config(config, loaded.trials)
-    protocol = replace(protocol_of(config, loaded.trials, folder, hashes), keeps_answers=drawing is not None)
-    protocol = over_filters(protocol, plan, loaded.trials)
-    return _Planned(config, loaded, plan, protocol, drawing)
+    protocol = protocol_of(config, loaded.trials, folder, hashes, fingerprints)
+    protocol = over_filters(replace(protocol, keeps_answers=drawing is not None), plan, loaded.trials)
+    planned = _Planned(config, loaded, plan, protocol, drawing)
+    refuse_what_pretraining_saw(pretrained_parts(plan), _recordings(planned, loaded.trials.table), protocol.split)
+    return planned
 
 
-def _seen_in_pretraining(plan: Plan) -> list[str]:
-    """Return the content hashes of the recordings that pretrained parts of a plan were trained on."""
-    sources = {recipe.pretrained_source for recipe in plan.recipes} - {None}
-    parts = [read_part(str(source)) for source in sources]
-    return sorted({content for part in parts for content in part.provenance.get("fitted_on", ())})
+def _recordings(planned: _Planned, rows: pd.DataFrame) -> list[SeenRecording]:
+    """Return the recordings that rows of the window table come from."""
+    labels = [recording.label for recording in planned.loaded.trials.recordings]
+    return recordings_of(rows, labels, planned.protocol.hashes, planned.protocol.fingerprints)
 
 
-def protocol_of(config: DictConfig, trials: Trials, folder: Path, hashes: Sequence[str]) -> Protocol:
+def protocol_of(
+    config: DictConfig, trials: Trials, folder: Path, hashes: Sequence[str], fingerprints: Sequence[Fingerprint] = ()
+) -> Protocol:
     """Return how a run splits, fits, guards and scores.
 
     Args:
@@ -163,6 +171,7 @@ def protocol_of(config: DictConfig, trials: Trials, folder: Path, hashes: Sequen
         trials: The run's windows.
         folder: Run folder.
         hashes: Content hash of each recording.
+        fingerprints: Fingerprint of each recording.
     """
     split: Split = instantiate(OmegaConf.to_container(config.split, resolve=True))
     settings = FitSettings(
@@ -176,7 +185,15 @@ def protocol_of(config: DictConfig, trials: Trials, folder: Path, hashes: Sequen
     gallery = gallery_kind(config.get("gallery"))
     # Retrieval is about pictures that were never trained on, whatever the split.
     zero_shot = split.zero_shot or trials.task == "retrieval"
-    return Protocol(split, settings, gallery, zero_shot, hashes, n_permutations=_n_permutations(config))
+    return Protocol(
+        split,
+        settings,
+        gallery,
+        zero_shot,
+        hashes,
+        n_permutations=_n_permutations(config),
+        fingerprints=fingerprints,
+    )
 
 
 def _n_permutations(config: DictConfig) -> int:
@@ -240,6 +257,7 @@ def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> d
     data = {
         "datasets": [summary["name"] for summary in planned.loaded.datasets],
         "content_hashes": {r.label: h for r, h in zip(trials.recordings, hashes, strict=True)},
+        "without_fingerprint": without_fingerprint(_recordings(planned, trials.table)),
         **({"stimuli": trials.feature_provenance} if trials.feature_provenance else {}),
     }
     return receipt_of(
@@ -262,8 +280,7 @@ def _provenance(
 ) -> dict[str, Any]:
     trials = planned.loaded.trials
     used = trials.table.iloc[_fitted_rows(planned, trials)]
-    own = {planned.protocol.hashes[index] for index in used["recording"].unique()}
-    seen = sorted(own | set(_seen_in_pretraining(planned.plan)))
+    own, parts = _recordings(planned, used), pretrained_parts(planned.plan)
     names = [str(summary["name"]) for summary in planned.loaded.datasets]
     return {
         "name": f"{selected} on {' + '.join(names)}",
@@ -272,7 +289,8 @@ def _provenance(
         "licence": "; ".join(str(summary.get("licence") or "not stated") for summary in planned.loaded.datasets),
         "simulated": any(bool(summary.get("simulated")) for summary in planned.loaded.datasets),
         "protocol": planned.protocol.split.name,
-        "fitted_on": seen,
+        "fitted_on": sorted({*(recording.content_hash for recording in own), *seen_hashes(parts)}),
+        **saved_seen([*seen_recordings(parts), *own]),
         "fitted_partition": "train" if isinstance(planned.protocol.split, _KEEPS_TEST_UNSEEN) else "all",
         "metrics": dict(metrics["metrics"]),
         "receipt": dict(receipt),

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.datasets.fingerprint import Fingerprint
 from brain_decode.datasets.store import SignalStore, prepare_store
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.amplitude import amplitude_sample, typical_amplitudes
@@ -182,6 +183,10 @@ class Trials:
     def content_hashes(self, preprocessing: Preprocessing) -> list[str]:
         """Return the content hash of each recording."""
         return list(self.store(preprocessing).content_hashes)
+
+    def fingerprints(self, preprocessing: Preprocessing) -> list[Fingerprint]:
+        """Return the fingerprint of each recording."""
+        return self.store(preprocessing).fingerprints
 
 
 @dataclass(frozen=True)
