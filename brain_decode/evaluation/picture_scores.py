@@ -31,6 +31,7 @@ from brain_decode.evaluation.picture_comparisons import (
 )
 from brain_decode.evaluation.picture_metrics import require_pictures
 from brain_decode.evaluation.scoring import Score
+from brain_decode.evaluation.unavailable import Unavailable
 
 __all__ = ["Describe", "Reconstructions", "is_lower_better", "score_pictures", "shuffled_orders"]
 
@@ -208,8 +209,9 @@ def _summary(name: str, measured: Measured) -> dict[str, Any]:
     without = measured.weighted(left_out_weights(units)[:, units.codes])
     n_perfect = n_seen if name.startswith(_TWO_WAY) else None
     found = interval_of(measured.value, without, without, units, bounds=_bounds(name), n_perfect=n_perfect)
-    is_given = n_seen >= LEAST_UNITS and isinstance(found, tuple)
-    return {"value": measured.value, "ci95": list(found) if is_given else [None, None]}
+    if n_seen < LEAST_UNITS or isinstance(found, Unavailable):
+        return {"value": measured.value, "ci95": [None, None]}
+    return {"value": measured.value, "ci95": list(found)}
 
 
 def _bounds(name: str) -> Interval:

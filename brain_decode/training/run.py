@@ -44,13 +44,15 @@ from brain_decode.training.seen_in_pretraining import (
 from brain_decode.training.trials import Trials
 from brain_decode.training.unfinished import describe_run, require_still_there, state_folder, unfinished
 
-__all__ = ["protocol_of", "train"]
+__all__ = ["PlannedRun", "prepare_run", "protocol_of", "train"]
 
 _KEEPS_TEST_UNSEEN = (OfficialSplit, LeaveSubjectOutZeroShot)  # their saved decoder has met no test picture
 
 
 @dataclass(frozen=True)
-class _Planned:
+class PlannedRun:
+    """What a run is going to do, before anything is fitted."""
+
     config: DictConfig
     loaded: LoadedRun
     plan: Plan
@@ -77,13 +79,13 @@ def train(config: DictConfig, folder: Path) -> Path:
 
         return train_joint(config, folder)
     started = datetime.now(UTC)
-    planned = _prepare(config, folder)
+    planned = prepare_run(config, folder)
     described = describe_run(config, planned.protocol.hashes, planned.loaded.trials.feature_provenance)
     with unfinished(folder, described):
         return _run(planned, folder, started)
 
 
-def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
+def _run(planned: PlannedRun, folder: Path, started: datetime) -> Path:
     """Fit, score and write; what networks have learnt is kept beside until all is written."""
     config = planned.config
     result = cross_validate(planned.plan, planned.loaded.trials, planned.protocol)
@@ -128,7 +130,7 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
     return folder
 
 
-def _p_values(planned: _Planned, design: Design, folds: Sequence[Fold]) -> Mapping[str, PValues] | None:
+def _p_values(planned: PlannedRun, design: Design, folds: Sequence[Fold]) -> Mapping[str, PValues] | None:
     """Return p-values of decoders that are fitted again; None where fixed ones have a valid test."""
     if not design.needs_refit:
         return None
@@ -138,7 +140,8 @@ def _p_values(planned: _Planned, design: Design, folds: Sequence[Fold]) -> Mappi
     )
 
 
-def _prepare(config: DictConfig, folder: Path) -> _Planned:
+def prepare_run(config: DictConfig, folder: Path) -> PlannedRun:
+    """Read the recordings of a configuration and settle what is fitted on what; refuses what leaks."""
     steps = OmegaConf.to_container(config.preprocessing, resolve=True)
     if not isinstance(steps, dict):
         raise ConfigError("preprocessing must be a mapping with signal_steps and window_steps.")
@@ -150,12 +153,12 @@ def _prepare(config: DictConfig, folder: Path) -> _Planned:
     drawing = drawing_from_config(config, loaded.trials)
     protocol = protocol_of(config, loaded.trials, folder, hashes, fingerprints)
     protocol = over_filters(replace(protocol, keeps_answers=drawing is not None), plan, loaded.trials)
-    planned = _Planned(config, loaded, plan, protocol, drawing)
+    planned = PlannedRun(config, loaded, plan, protocol, drawing)
     refuse_what_pretraining_saw(pretrained_parts(plan), _recordings(planned, loaded.trials.table), protocol.split)
     return planned
 
 
-def _recordings(planned: _Planned, rows: pd.DataFrame) -> list[SeenRecording]:
+def _recordings(planned: PlannedRun, rows: pd.DataFrame) -> list[SeenRecording]:
     """Return the recordings that rows of the window table come from."""
     labels = [recording.label for recording in planned.loaded.trials.recordings]
     return recordings_of(rows, labels, planned.protocol.hashes, planned.protocol.fingerprints)
@@ -210,7 +213,7 @@ def _trainer(config: DictConfig, folder: Path) -> dict[str, Any]:
     return settings | ({"logger_folder": str(folder / name)} if name else {})
 
 
-def _final_decoder(planned: _Planned, result: CrossValidation) -> tuple[FittedDecoder, str]:
+def _final_decoder(planned: PlannedRun, result: CrossValidation) -> tuple[FittedDecoder, str]:
     """Return the decoder to save: the fold's own where an official test part stays sealed, else a refit on all."""
     if isinstance(planned.protocol.split, OfficialSplit):
         return result.fitted[0], str(result.folds[0]["selected"])
@@ -221,18 +224,18 @@ def _classes(trials: Trials) -> tuple[str, ...]:
     return trials.classes if trials.task == "classification" else ()
 
 
-def _passport(planned: _Planned) -> dict[str, Any] | None:
+def _passport(planned: PlannedRun) -> dict[str, Any] | None:
     """Return how each recording differs from the first, for the report."""
     preprocessing = planned.plan.recipes[0].build_preprocessing()
     return passport_evidence(passports_against_first(planned.loaded.trials, preprocessing), "the first recording")
 
 
-def _oracle(planned: _Planned) -> dict[str, float] | None:
+def _oracle(planned: PlannedRun) -> dict[str, float] | None:
     """Return the ceiling of a simulated dataset; it holds for the official test pictures only."""
     return planned.loaded.oracle if isinstance(planned.protocol.split, OfficialSplit) else None
 
 
-def _evoked(planned: _Planned, own: pd.DataFrame) -> dict[str, Any] | None:
+def _evoked(planned: PlannedRun, own: pd.DataFrame) -> dict[str, Any] | None:
     """Return class averages for the report; descriptive, made from scored windows and never used to fit."""
     trials = planned.loaded.trials
     if trials.task != "classification":
@@ -243,7 +246,7 @@ def _evoked(planned: _Planned, own: pd.DataFrame) -> dict[str, Any] | None:
     return describe_windows(trials, preprocessing, rows, trials.classes, note=note)
 
 
-def _fitted_rows(planned: _Planned, trials: Trials) -> np.ndarray:
+def _fitted_rows(planned: PlannedRun, trials: Trials) -> np.ndarray:
     """Return the rows of the window table that the saved decoder was fitted on."""
     if isinstance(planned.protocol.split, ScoreOnly):
         return np.zeros(0, dtype=int)
@@ -252,7 +255,7 @@ def _fitted_rows(planned: _Planned, trials: Trials) -> np.ndarray:
     return planned.protocol.split.final_rows(trials.table)
 
 
-def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> dict[str, Any]:
+def _receipt(planned: PlannedRun, result: CrossValidation, started: datetime) -> dict[str, Any]:
     trials, hashes = planned.loaded.trials, planned.protocol.hashes
     data = {
         "datasets": [summary["name"] for summary in planned.loaded.datasets],
@@ -272,7 +275,7 @@ def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> d
 
 
 def _provenance(
-    planned: _Planned,
+    planned: PlannedRun,
     decoder: BrainDecoder,
     metrics: Mapping[str, Any],
     receipt: Mapping[str, Any],

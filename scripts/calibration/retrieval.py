@@ -103,7 +103,7 @@ def experiment(
 
 def _scores(predictions: pd.DataFrame, rng: np.random.Generator) -> dict[str, dict[str, Any]]:
     seed = int(rng.integers(1 << 31))
-    return score_retrieval(predictions, seed=seed, n_bootstrap=2, n_permutations=_PERMUTATIONS)
+    return score_retrieval(predictions, seed=seed, n_permutations=_PERMUTATIONS)
 
 
 def _random(shown: np.ndarray, rng: np.random.Generator) -> np.ndarray:
