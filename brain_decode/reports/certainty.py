@@ -15,6 +15,7 @@ __all__ = [
     "has_two_statements",
     "interval",
     "interval_notes",
+    "missing_intervals",
     "number",
     "p_cell",
     "p_notes",
@@ -72,21 +73,27 @@ def interval_notes(entries: Mapping[str, Entry]) -> list[str]:
     Args:
         entries: Scores by the name that the table gives them.
     """
-    notes = [f"About {what}: {meaning}." for what, meaning in _MEANINGS.items() if _is_stated(what, entries.values())]
+    meanings = [f"About {what}: {meaning}." for what, meaning in _MEANINGS.items() if _is_stated(what, entries)]
+    return [*meanings, *missing_intervals(entries)]
+
+
+def missing_intervals(entries: Mapping[str, Entry]) -> list[str]:
+    """Return why a statement is missing, each reason once, with the scores it holds for where others have it."""
     missing: dict[tuple[str, str], list[str]] = {}
     for name, entry in entries.items():
-        for what, reason in _reasons(entry):
-            missing.setdefault((what, reason), []).append(name)
+        for statement in _reasons(entry):
+            missing.setdefault(statement, []).append(name)
+    notes = []
     for (what, reason), names in missing.items():
         where = "" if len(names) == len(entries) else f" ({_listed(names)})"
         notes.append(f"No interval{f' about {what}' if what else ''}{where}: {reason}.")
     return notes
 
 
-def _is_stated(what: str, entries: Any) -> bool:
-    if what == NEW_SUBJECTS and any(has_interval(entry, "ci95_new_subjects") for entry in entries):
+def _is_stated(what: str, entries: Mapping[str, Entry]) -> bool:
+    if what == NEW_SUBJECTS and any(has_interval(entry, "ci95_new_subjects") for entry in entries.values()):
         return True
-    return any(has_interval(entry) and entry.get("ci95_about") == what for entry in entries)
+    return any(has_interval(entry) and entry.get("ci95_about") == what for entry in entries.values())
 
 
 def _reasons(entry: Entry) -> list[tuple[str, str]]:
@@ -136,27 +143,33 @@ def _rounded(p: float) -> str:
 
 def p_notes(entries: Mapping[str, Entry]) -> list[str]:
     """Return how the p-values of a table were made, with the smallest possible one, and why others are missing."""
-    made: dict[str, list[Entry]] = {}
+    made: dict[str, list[str]] = {}
     missing: dict[str, list[str]] = {}
     for name, entry in entries.items():
         if stated_p(entry) is not None:
-            made.setdefault(str(entry.get("p_method") or ""), []).append(entry)
+            made.setdefault(str(entry.get("p_method") or ""), []).append(name)
         else:
             missing.setdefault(str(entry.get("p_reason") or ""), []).append(name)
-    notes = [_made(method, found) for method, found in made.items() if method]
+    n_tested = sum(map(len, made.values()))
+    notes = []
+    for method, names in made.items():
+        if method:
+            which = "" if len(names) == n_tested else f" of {_listed(names)}"
+            notes.append(f"p{which}: {method}{_extent([entries[name] for name in names])}.")
     for reason, names in missing.items():
         where = "" if len(names) == len(entries) else f" for {_listed(names)}"
         notes.append(f"No p{where}: {reason}." if reason else f"No p was made{where}.")
     return notes
 
 
-def _made(method: str, entries: Sequence[Entry]) -> str:
+def _extent(entries: Sequence[Entry]) -> str:
+    """Return how many permutations were drawn, and the smallest p that they could give."""
     counts = sorted(entry["n_permutations"] for entry in entries if entry.get("n_permutations") is not None)
-    smallest = [entry["p_smallest"] for entry in entries if entry.get("p_smallest") is not None]
+    smallest = sorted(entry["p_smallest"] for entry in entries if entry.get("p_smallest") is not None)
     drawn = f"; {_range(counts)} permutations" if counts else ""
     early = ", fewer where it was clear early that there is nothing" if counts and counts[0] < counts[-1] else ""
-    least = f"; smallest possible p {_range([_smallest_number(p) for p in sorted(smallest)])}" if smallest else ""
-    return f"p: {method}{drawn}{early}{least}."
+    least = f"; smallest possible p {_range([_smallest_number(p) for p in smallest])}" if smallest else ""
+    return f"{drawn}{early}{least}"
 
 
 def _range(ordered: Sequence[object]) -> str:

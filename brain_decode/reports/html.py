@@ -187,7 +187,7 @@ def _certainty(metrics: Mapping[str, Any], data: Mapping[str, Any], name: str) -
         "score_notes": [note for note in interval_notes(own) + p_notes(own) if note not in told],
         "comparison_statement": about(list(compared.values())),
         "comparison_methods": list(dict.fromkeys(e["p_method"] for e in compared.values() if e.get("p_method"))),
-        "comparison_notes": interval_notes(compared),
+        "comparison_notes": [note for note in interval_notes(compared) if note not in told],
         "n_tested": sum(entry.get("p_holm") is not None for entry in compared.values()),
         "picture_statement": about(list(pictures.values())),
         "picture_notes": interval_notes(pictures) + p_notes(pictures),

@@ -44,9 +44,7 @@ METRIC_MEANINGS = {
     "auc": "how often a window of one class is scored above a window of another: 1 is perfect, 0.5 is guessing",
     "balanced_accuracy": "share of correct answers, averaged over the classes",
     "accuracy": "share of correct answers",
-    "ece": (
-        "mean distance between stated probability and share correct, less what noise adds to it: 0 is best"
-    ),
+    "ece": ("mean distance between stated probability and share correct, less what noise adds to it: 0 is best"),
     "pearson": "correlation of the predicted with the true value: 1 is perfect, 0 is guessing",
     "r2": "share of the variance that is predicted: below 0 is worse than always answering the mean",
     "top1": "share of answers in which the true candidate comes first in the gallery",

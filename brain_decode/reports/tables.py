@@ -58,9 +58,13 @@ def results_table(folders: Sequence[Path], floors: Mapping[str, Mapping[str, flo
 
 def _footnotes(shown: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return how p was made and why it is missing, each once, without the rows it holds for."""
-    made = p_notes({name: entry for name, entry in shown.items() if stated_p(entry) is not None})
-    missing = [note for entry in shown.values() if entry.get("p_reason") for note in p_notes({"": entry})]
-    notes = dict.fromkeys(" ".join(note.split()) for note in (*made, *missing))
+    made: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, entry in shown.items():
+        if stated_p(entry) is not None:
+            made.setdefault(str(entry.get("p_method")), {})[name] = entry
+    told = [note for entries in made.values() for note in p_notes(entries)]
+    told += [note for entry in shown.values() if entry.get("p_reason") for note in p_notes({"": entry})]
+    notes = dict.fromkeys(" ".join(note.split()) for note in told)
     return ["", *(f"- {note}" for note in notes)] if notes else []
 
 
