@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from brain_decode.cli.app import main as brain_decode
+from brain_decode.reports.certainty import about, has_interval, scored
 from brain_decode.reports.sections import replace_section
 
 POOL = ("eeg_muse_cueing_pretrain", "eeg_muse_ssvep")
@@ -82,10 +83,10 @@ recordings are among those of `tokenizer` and `encoder`. None of the recordings 
 compares contents.
 
 Probes are scored leave-run-out on windows from -0.1 to 0.9 s. Beside the pretrained weights stands the same network
-from random initialisation, adapted in the same way with the same seed, compared on the same windows (bootstrap over
-clusters, Holm over the decoders of a run); beside both the tangent space, with the filter of the experiment. `steps`
-joins the steps of a window (`encoder.pool=steps`) instead of averaging them. One seed; p is not corrected over the
-27 runs.
+from random initialisation, adapted in the same way with the same seed, compared on the same windows (Student's t over
+the folds, corrected for the training windows they share; Holm over the decoders of a run); beside both the tangent
+space, with the filter of the experiment. Intervals of the second table are about these subjects. `steps` joins the
+steps of a window (`encoder.pool=steps`) instead of averaging them. One seed; p is not corrected over the 27 runs.
 
 What to keep in mind:
 
@@ -139,24 +140,27 @@ def _run_once(command: str, words: Sequence[str], folder: Path) -> None:
 
 def section(runs: Path) -> str:
     """Return the tables as Markdown."""
-    lines = ["| measure, people kept out | value [95 % interval] | most frequent code |", "|---|---|---|"]
+    lines = [
+        "| measure, people kept out | value [95 % interval] | interval is about | most frequent code |",
+        "|---|---|---|---|",
+    ]
     for stage in STAGES:
         for name, entry in _metrics(runs / stage)["metrics"].items():
             beside = f"{entry['baseline']:.3f}" if "baseline" in entry else ""
-            lines.append(f"| {stage}: {name.replace('_', ' ')} | {_scored(entry)} | {beside} |")
+            lines.append(
+                f"| {stage}: {name.replace('_', ' ')} | {scored(entry)} | {about([entry]) or '–'} | {beside} |"
+            )
     lines += ["", "| dataset | adaptation | pretrained | random initialisation | tangent space | pretrained − random |"]
     lines.append("|---|---|---|---|---|---|")
     for name in PROBES:
         for adaptation in ADAPTATIONS:
             told = _metrics(runs / f"{name}_{adaptation}")
             others, paired = told["baselines"], told["comparisons"]["random_initialisation"]
-            low, high = paired["ci95"]
             values = [
                 told["metrics"]["auc"],
                 *(others[key]["auc"] for key in ("random_initialisation", "tangent_space")),
             ]
-            difference = f"{paired['difference']:+.3f} [{low:+.3f}, {high:+.3f}], p {paired['p_holm']:.3f}"
-            lines.append(f"| {name} | {adaptation} | {' | '.join(map(_scored, values))} | {difference} |")
+            lines.append(f"| {name} | {adaptation} | {' | '.join(map(scored, values))} | {_difference(paired)} |")
     return "\n".join(lines)
 
 
@@ -164,8 +168,12 @@ def _metrics(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
 
 
-def _scored(entry: dict[str, Any]) -> str:
-    return f"{entry['value']:.3f} [{entry['ci95'][0]:.3f}, {entry['ci95'][1]:.3f}]"
+def _difference(paired: dict[str, Any]) -> str:
+    """Return the difference with its interval and corrected p, or without them where they are not given."""
+    if not has_interval(paired):
+        return f"{paired['difference']:+.3f}"
+    low, high = paired["ci95"]
+    return f"{paired['difference']:+.3f} [{low:+.3f}, {high:+.3f}], p {paired['p_holm']:.3f}"
 
 
 if __name__ == "__main__":

@@ -30,8 +30,10 @@ HEADER = """# Results on real recordings
 Made by `python scripts/make_results.py DATA`; every number is read from the run folders it writes.
 The figure of a dataset is that of `nested_selection`: the decoder a user is advised to take, chosen inside the
 training part of each fold and never by its test score. The rows below it are the candidates and baselines, fitted and
-scored on the same folds; the best of them in hindsight is not the figure. Intervals are 95 % cluster bootstraps, p is
-a permutation test with the decoder fixed. Floor: what plain pipelines reached with the same protocol.
+scored on the same folds; the best of them in hindsight is not the figure. 95 % intervals are about *these subjects*
+(more data of the people who were scored) or *new subjects* (other people), as the table says. p is a permutation test;
+how it was made, and why there is none, stands below the table. Floor: what plain pipelines reached with the same
+protocol.
 
 What to keep in mind:
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from brain_decode.cli.app import main as brain_decode
+from brain_decode.reports.certainty import scored
 from brain_decode.reports.sections import replace_section
 
 HEADING = "Seeing through EEG and MEG"
@@ -42,6 +43,7 @@ size of THINGS-EEG2 (16,540 pictures x 4 and 200 x 80 showings, 63 electrodes, a
 the noise of the default study, the only value that was tried. The oracle knows how the signal was made. Networks are
 trained on averages of the four showings, with AdamW at 1e-3, batches of 256, at most 20 epochs (ATM-S 12) and the
 epoch chosen on held-out training pictures; ridge fits what 8 GiB hold (14,202 of the 16,540 averages). One seed.
+Intervals are about other pictures shown to these subjects.
 
 What to keep in mind:
 
@@ -132,7 +134,7 @@ def _pictures(runs: Path) -> list[str]:
         scores = _read(runs / folder, "metrics")
         for metric in JUDGED:
             entry = scores["metrics"][metric]
-            beside = [_interval(entry[key]) if entry.get(key) else "" for key in ("ceiling", "shuffled")]
+            beside = [scored(entry[key]) if entry.get(key) else "" for key in ("ceiling", "shuffled")]
             lines.append(f"| {name} | {metric} | {_scored(scores, metric)} | {' | '.join(beside)} |")
     return lines
 
@@ -153,11 +155,7 @@ def _read(folder: Path, name: str) -> dict[str, Any]:
 
 
 def _scored(scores: dict[str, Any], metric: str) -> str:
-    return _interval(scores["metrics"][metric])
-
-
-def _interval(entry: dict[str, Any]) -> str:
-    return f"{entry['value']:.3f} [{entry['ci95'][0]:.3f}, {entry['ci95'][1]:.3f}]"
+    return scored(scores["metrics"][metric])
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _merged(parts: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Return the metrics of all parts in one table; where two parts have one of a name, it is that of the first."""
     first = next(iter(parts.values()))
-    shared = ("split", "dataset", "simulated", "protocol", "decoder", "selected", "cluster", "oracle")
+    shared = ("split", "dataset", "simulated", "protocol", "decoder", "selected", "oracle")
     return {
         **{key: first[key] for key in shared},
         "tasks": list(parts),
@@ -144,19 +144,21 @@ def _receipt(receipts: Mapping[str, Mapping[str, Any]], started: datetime, confi
 
 
 def _rows(parts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str, str, str, str, str]]:
-    """Return (task, metric, value, interval, chance, ceiling) of the key scores."""
+    """Return (task, metric, value, interval with what it is about, chance, ceiling) of the key scores."""
+    from brain_decode.reports.certainty import has_interval, number
     from brain_decode.reports.sentences import metric_name
 
     rows = []
     for task, part in parts.items():
         for name in _KEY_SCORES[task]:
             entry, oracle = part["metrics"][name], (part.get("oracle") or {}).get(name)
-            low, high = entry["ci95"]
             best = oracle if oracle is not None else (entry.get("ceiling") or {}).get("value")
             ceiling = "" if best is None else f"{best:.2f}"
             label = metric_name(name)
-            interval = f"{low:.2f} to {high:.2f}"
-            rows.append((task, label, f"{entry['value']:.2f}", interval, f"{entry['chance']:.2f}", ceiling))
+            interval = "–"
+            if has_interval(entry):
+                interval = f"{entry['ci95'][0]:.2f} to {entry['ci95'][1]:.2f} ({entry['ci95_about']})"
+            rows.append((task, label, number(entry["value"], 2), interval, number(entry["chance"], 2), ceiling))
     return rows
 
 

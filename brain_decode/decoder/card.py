@@ -80,9 +80,27 @@ def _score_lines(metrics: dict[str, Any], protocol: str | None) -> list[str]:
     if not metrics:
         return ["No score is recorded for this decoder.", ""]
     rows = [
-        f"| {name} | {entry['value']:.3f} [{entry['ci95'][0]:.3f}, {entry['ci95'][1]:.3f}] | {entry['chance']:.3f} |"
+        f"| {name} | {entry['value']:.3f} | {_interval(entry)} | {entry['chance']:.3f} | {_p_value(entry)} |"
         for name, entry in metrics.items()
-        if entry.get("ci95") and entry.get("chance") is not None
+        if entry.get("chance") is not None
     ]
     title = f"Scores ({protocol or 'protocol not stated'}; of decoders fitted without the scored windows):"
-    return [title, "", "| metric | value [95 % interval] | chance |", "|---|---|---|", *rows, ""]
+    return [title, "", "| metric | value | 95 % interval | chance | p |", "|---|---|---|---|---|", *rows, ""]
+
+
+def _interval(entry: Mapping[str, Any]) -> str:
+    """Return the interval with what it is about, or why there is none."""
+    low, high = entry.get("ci95") or (None, None)
+    if low is None or high is None:
+        return f"none: {entry['ci95_reason']}" if entry.get("ci95_reason") else "none"
+    return f"{low:.3f} to {high:.3f}" + (f" ({entry['ci95_about']})" if entry.get("ci95_about") else "")
+
+
+def _p_value(entry: Mapping[str, Any]) -> str:
+    """Return p with how it was made, or why there is none."""
+    p = entry.get("p_permutation")
+    if p is None:
+        return f"none: {entry['p_reason']}" if entry.get("p_reason") else "none"
+    return f"{max(p, entry.get('p_smallest') or 0.0):.2g}" + (
+        f" ({entry['p_method']})" if entry.get("p_method") else ""
+    )

@@ -35,7 +35,8 @@ def part_card(part: PretrainedPart) -> str:
     ]
     for name, entry in (told.get("metrics") or {}).items():
         interval = entry.get("ci95")
-        told_interval = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval and None not in interval else ""
+        about = f", {entry['ci95_about']}" if entry.get("ci95_about") else ""
+        told_interval = f" [{interval[0]:.3f}, {interval[1]:.3f}{about}]" if interval and None not in interval else ""
         beside = f", most frequent code {entry['baseline']:.3f}" if entry.get("baseline") is not None else ""
         lines.append(f"- {name}: {entry['value']:.3f}{told_interval}{beside}, people kept out")
     if told.get("fitted_on"):

@@ -48,14 +48,14 @@ def confusion_evidence(predictions: pd.DataFrame, classes: Sequence[str]) -> dic
 def calibration_evidence(
     predictions: pd.DataFrame, classes: Sequence[str], *, temperature: float | None = None
 ) -> dict[str, Any]:
-    """Return {"bins", "ece", "temperature"} of one decoder's predictions."""
+    """Return {"bins", "ece", "temperature"} of one decoder's predictions; `ece` is that of its scores."""
     columns = probability_columns(classes)
     require_predictions(predictions, columns)
     truth = pd.Index([str(name) for name in classes]).get_indexer(pd.Index(predictions["truth"].astype(str)))
     probabilities = predictions[columns].to_numpy(float)
     return {
         "bins": calibration.reliability_bins(truth, probabilities),
-        "ece": calibration.ece(truth, probabilities),
+        "ece": max(float(calibration.calibration_gaps(probabilities, truth).mean()), 0.0),
         "temperature": temperature,
     }
 

@@ -184,13 +184,21 @@ def _score(
     chance = expected if shuffled is None else shuffled.value
     return {
         **_summary(name, own),
-        "ci95_about": THESE_SUBJECTS,
+        **_statement(len(pictures.seen)),
         "chance": 0.5 if name.startswith(_TWO_WAY) else chance,
         **p_entry(p),
         "n": len(pictures.reconstructed),
         "ceiling": None if ceiling is None else _summary(name, ceiling),
         "shuffled": None if shuffled is None else _summary(name, shuffled),
     }
+
+
+def _statement(n_seen: int) -> dict[str, Any]:
+    """Return what the intervals are about, or why there is none."""
+    if n_seen >= LEAST_UNITS:
+        return {"ci95_about": THESE_SUBJECTS}
+    reason = f"{n_seen} pictures were shown; a statement about other pictures takes {LEAST_UNITS}"
+    return {"ci95_about": None, "ci95_reason": f"{THESE_SUBJECTS}: {reason}"}
 
 
 def _control(comparison: PictureComparison, pictures: Reconstructions) -> Measured | None:

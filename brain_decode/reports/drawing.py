@@ -16,6 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from brain_decode.reports.certainty import has_interval
+
 __all__ = [
     "BLUE",
     "CLASS_COLOURS",
@@ -89,10 +91,9 @@ def new_axes(width: float, height: float) -> tuple[Figure, Axes]:
 
 
 def draw_interval(axes: Axes, entry: Mapping[str, Any], place: float, colour: str) -> None:
-    """Draw a value and its interval as a horizontal bar at height `place`."""
-    low, high = entry.get("ci95") or (None, None)
-    if low is not None and high is not None:
-        axes.plot([low, high], [place, place], color=colour, linewidth=2.4, solid_capstyle="round")
+    """Draw a value, and its interval as a horizontal bar where one is given, at height `place`."""
+    if has_interval(entry):
+        axes.plot(entry["ci95"], [place, place], color=colour, linewidth=2.4, solid_capstyle="round")
     if entry.get("value") is not None:
         axes.plot([entry["value"]], [place], "o", color=colour, markersize=6.5)
 

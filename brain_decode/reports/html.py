@@ -16,18 +16,21 @@ from brain_decode.core.errors import ConfigError, DataError, StorageError
 from brain_decode.core.files import write_atomically
 from brain_decode.evaluation.predictions import read_predictions
 from brain_decode.reports import code_figures, score_figures, signal_figures
+from brain_decode.reports.certainty import (
+    about,
+    has_interval,
+    has_two_statements,
+    interval,
+    interval_notes,
+    number,
+    p_cell,
+    p_notes,
+    scored,
+)
 from brain_decode.reports.methods import method_sentences, protocol_name, quantity
 from brain_decode.reports.picture_section import picture_context
 from brain_decode.reports.pretraining_page import pretraining_context, read_examples
-from brain_decode.reports.sentences import (
-    headline,
-    headline_metric,
-    metric_meaning,
-    metric_name,
-    number,
-    p_value,
-    scored,
-)
+from brain_decode.reports.sentences import headline, headline_metric, is_picture_metric, metric_meaning, metric_name
 from brain_decode.reports.volume_figures import volume_map_figure
 
 __all__ = ["write_report"]
@@ -66,8 +69,9 @@ def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    words = (number, scored, p_value, metric_name, metric_meaning, protocol_name, quantity)
+    words = (number, scored, interval, p_cell, metric_name, metric_meaning, protocol_name, quantity)
     environment.filters |= {word.__name__: word for word in words}
+    environment.tests |= {test.__name__: test for test in (has_interval, has_two_statements)}
     return environment
 
 
@@ -125,6 +129,7 @@ def _context(run: Mapping[str, Any], folder: Path) -> dict[str, Any]:
         "headline": headline(metrics, classes, people, recordings),
         "facts": _facts(metrics, data, own, name),
         "decoders": _decoders(metrics, run["config.yaml"]),
+        **_certainty(metrics, data, name),
         "compared": [key for key in _COMPARED if key in metrics["metrics"]],
         "oracle": _ceiling(metrics, data, name),
         "pictures": picture_context(folder, data, metrics),
@@ -166,6 +171,34 @@ def _decoders(metrics: Mapping[str, Any], config: Mapping[str, Any]) -> list[dic
         part = "candidate" if name in candidates else "baseline"
         rows.append({"name": name, "part": part, "scores": scores, "is_own": False})
     return rows
+
+
+def _certainty(metrics: Mapping[str, Any], data: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return what the intervals of each table are about, and the lines below it that say what is missing and why."""
+    decoders = {metrics["decoder"]: metrics["metrics"], **(metrics.get("baselines") or {})}
+    beside = {decoder: scores[name] for decoder, scores in decoders.items() if name in scores}
+    pictures = {metric_name(key): entry for key, entry in metrics["metrics"].items() if is_picture_metric(key)}
+    own = {metric_name(key): entry for key, entry in metrics["metrics"].items() if not is_picture_metric(key)}
+    compared = metrics.get("comparisons") or {}
+    told = interval_notes(beside) + p_notes(beside)
+    return {
+        "statement": about([*beside.values(), *own.values()]),
+        "decoder_notes": told,
+        "score_notes": [note for note in interval_notes(own) + p_notes(own) if note not in told],
+        "comparison_statement": about(list(compared.values())),
+        "comparison_methods": list(dict.fromkeys(e["p_method"] for e in compared.values() if e.get("p_method"))),
+        "comparison_notes": [note for note in interval_notes(compared) if note not in told],
+        "n_tested": sum(entry.get("p_holm") is not None for entry in compared.values()),
+        "picture_statement": about(list(pictures.values())),
+        "picture_notes": interval_notes(pictures) + p_notes(pictures),
+        "bands": {key: any(has_interval(point) for point in data.get(key) or []) for key in ("k_way", "repetitions")},
+        "bars": {level: _have_bars(data, level, name) for level in ("subject", "run")},
+    }
+
+
+def _have_bars(data: Mapping[str, Any], level: str, name: str) -> bool:
+    groups = [group for group in data.get("groups") or [] if group["level"] == level]
+    return any(has_interval((group.get("metrics") or {}).get(name) or {}) for group in groups)
 
 
 def _ceiling(metrics: Mapping[str, Any], data: Mapping[str, Any], name: str) -> float | None:

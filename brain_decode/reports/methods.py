@@ -6,6 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from brain_decode.evaluation.intervals import NEW_SUBJECTS, THESE_SUBJECTS
+from brain_decode.reports.certainty import has_interval, p_notes, stated_p
+from brain_decode.reports.sentences import is_picture_metric, metric_name
+
 __all__ = ["method_sentences", "protocol_name", "quantity"]
 
 _PROTOCOLS = {
@@ -147,13 +151,55 @@ def _decoder(config: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
 
 
 def _statistics(metrics: Mapping[str, Any]) -> str:
-    level = str(metrics.get("cluster") or "")
-    units = {"trial": "single windows", "": "windows"}.get(level, f"whole {level}s")
-    if metrics.get("task") == "retrieval":
-        test = "p compares with answers that ignore the signal"
-    else:
-        test = "p shuffles the true answers within each recording while the decoder stays fixed"
-    return f"Intervals are 95 % bootstraps that resample {units}; {test}."
+    """Say how the intervals and p-values of the run's own decoder were made, from what its scores say of themselves."""
+    entries = {metric_name(name): entry for name, entry in metrics["metrics"].items() if not is_picture_metric(name)}
+    n_folds = len(metrics.get("folds") or [])
+    sentences = [_intervals(metrics, list(entries.values()), n_folds), _pooling(metrics, n_folds)]
+    tested = {name: entry for name, entry in entries.items() if stated_p(entry) is not None}
+    sentences += p_notes(tested or {name: entry for name, entry in entries.items() if entry.get("p_reason")})
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _intervals(metrics: Mapping[str, Any], entries: Sequence[Mapping[str, Any]], n_folds: int) -> str:
+    """Say what the intervals leave out, and what widens them."""
+    over = _left_out_units(str(metrics.get("task")), n_folds)
+    units = [over[what] for what in over if any(_says(entry, what) for entry in entries)]
+    if not units:
+        return "No interval is given."
+    shared = ", widened for the training windows that folds share (Nadeau and Bengio 2003)" if n_folds > 1 else ""
+    return (
+        f"95 % intervals: a jackknife that leaves out one of the {' or '.join(units)} at a time, with the quantile of "
+        f"Student's t, and nowhere narrower than one over single windows{shared}."
+    )
+
+
+def _left_out_units(task: str, n_folds: int) -> dict[str, str]:
+    """Return what an interval leaves out, by what it is about."""
+    one_test_set = "shown pictures" if task == "retrieval" else "runs, blocks of equal labels or windows"
+    return {
+        THESE_SUBJECTS: f"{'folds' if n_folds > 1 else one_test_set} ({THESE_SUBJECTS})",
+        NEW_SUBJECTS: f"people ({NEW_SUBJECTS})",
+    }
+
+
+def _says(entry: Mapping[str, Any], what: str) -> bool:
+    if what == NEW_SUBJECTS and has_interval(entry, "ci95_new_subjects"):
+        return True
+    return has_interval(entry) and entry.get("ci95_about") == what
+
+
+def _pooling(metrics: Mapping[str, Any], n_folds: int) -> str:
+    """Say how scores that folds with different offsets would blur are put together."""
+    scores = metrics["metrics"]
+    if n_folds < 2:
+        return ""
+    if "pearson" in scores:
+        return "Pearson r is of values centred within folds."
+    if "auc" not in scores:
+        return ""
+    if (scores["auc"] or {}).get("pooling"):
+        return "AUC compares windows of different folds, because a class shares no fold with another."
+    return "AUC compares windows of one fold with each other."
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

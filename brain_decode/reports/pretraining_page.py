@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from brain_decode.core.errors import DataError
 from brain_decode.reports import pretraining_figures
+from brain_decode.reports.certainty import about, interval_notes, scored
 
 __all__ = ["pretraining_context", "read_examples"]
 
@@ -50,6 +51,8 @@ def pretraining_context(run: Mapping[str, Any]) -> dict[str, Any]:
         "metrics": metrics,
         "receipt": run["receipt.json"],
         "headline": _headline(name, entry, told),
+        "statement": about(list(metrics["metrics"].values())),
+        "notes": interval_notes({key.replace("_", " "): score for key, score in metrics["metrics"].items()}),
         "simulated": bool(metrics.get("simulated")),
         "facts": [
             ("people kept out", str(entry["people"])),
@@ -64,13 +67,11 @@ def pretraining_context(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _headline(name: str, entry: Mapping[str, Any], told: Mapping[str, Any]) -> str:
-    low, high = entry["ci95"]
-    interval = f" [{low:.3f}, {high:.3f}]" if low is not None and high is not None else ""
     beside = f"; {entry['baseline']:.3f} by the most frequent code" if entry.get("baseline") is not None else ""
     meaning = (
         "hidden codes predicted" if name == "accuracy" else f"correlation of {told['reconstructs']} and reconstruction"
     )
-    return f"{told['architecture']}: {meaning} {entry['value']:.3f}{interval}{beside}"
+    return f"{told['architecture']}: {meaning} {scored(entry)}{beside}"
 
 
 def _figures(run: Mapping[str, Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from brain_decode.reports.certainty import has_interval
 from brain_decode.reports.drawing import (
     BLUE,
     GREEN,
@@ -66,7 +67,7 @@ def forest_figure(
             _above(axes, chance, "guessing", GREY)
         axes.set_xlabel(label)
         bound = f" Guessing gives {chance:.3f}." if chance is not None else ""
-        return svg_of(figure, f"{label} of each decoder with its 95 % interval: {listed_values(rows)}.{bound}")
+        return svg_of(figure, f"{label} of each decoder{_with_bars(rows)}: {listed_values(rows)}.{bound}")
 
 
 def groups_figure(groups: Sequence[Mapping[str, Any]], metric: str, label: str, chance: float | None) -> str:
@@ -85,7 +86,11 @@ def groups_figure(groups: Sequence[Mapping[str, Any]], metric: str, label: str, 
         if chance is not None:
             _above(axes, chance, "guessing", GREY)
         axes.set_xlabel(label)
-        return svg_of(figure, f"{label} of each with its 95 % interval: {listed_values(rows)}")
+        return svg_of(figure, f"{label} of each{_with_bars(rows)}: {listed_values(rows)}")
+
+
+def _with_bars(rows: Sequence[Mapping[str, Any]]) -> str:
+    return " with its 95 % interval" if any(map(has_interval, rows)) else ""
 
 
 def confusion_figure(classes: Sequence[str], counts: Sequence[Sequence[int]]) -> str:
@@ -274,11 +279,12 @@ def _curve(
     name: str | None = None,
     marker: str = "o",
 ) -> list[int]:
-    """Draw values with their band and return the positions on the horizontal axis."""
+    """Draw values, with their band where intervals are given, and return the positions on the horizontal axis."""
     places = [int(point[across]) for point in curve]
     pairs = [point.get(interval) or [point[up], point[up]] for point in curve]
     low, high = (np.array([pair[side] for pair in pairs], dtype=float) for side in (0, 1))
-    axes.fill_between(places, low, high, color=colour, alpha=0.16, linewidth=0)
+    if np.isfinite(low).any():
+        axes.fill_between(places, low, high, color=colour, alpha=0.16, linewidth=0)
     axes.plot(
         places, [point[up] for point in curve], color=colour, marker=marker, markersize=4, linewidth=2, label=name
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from brain_decode.core.errors import DataError
+from brain_decode.reports.certainty import has_interval, number, p_value, scored, stated_p, untested_reason
 
 __all__ = [
     "METRIC_MEANINGS",
@@ -15,9 +16,6 @@ __all__ = [
     "is_picture_metric",
     "metric_meaning",
     "metric_name",
-    "number",
-    "p_value",
-    "scored",
 ]
 
 METRIC_NAMES = {
@@ -46,7 +44,7 @@ METRIC_MEANINGS = {
     "auc": "how often a window of one class is scored above a window of another: 1 is perfect, 0.5 is guessing",
     "balanced_accuracy": "share of correct answers, averaged over the classes",
     "accuracy": "share of correct answers",
-    "ece": "mean distance between stated probability and share correct: 0 is best",
+    "ece": ("mean distance between stated probability and share correct, less what noise adds to it: 0 is best"),
     "pearson": "correlation of the predicted with the true value: 1 is perfect, 0 is guessing",
     "r2": "share of the variance that is predicted: below 0 is worse than always answering the mean",
     "top1": "share of answers in which the true candidate comes first in the gallery",
@@ -112,25 +110,6 @@ def _network(name: str) -> str:
     return NETWORK_NAMES.get(name, name.replace("_", " "))
 
 
-def number(value: Any, digits: int = 3) -> str:
-    """Return a number for a table, a dash where there is none."""
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def scored(entry: Mapping[str, Any]) -> str:
-    """Return `0.671 [0.646, 0.696]`."""
-    low, high = entry.get("ci95") or (None, None)
-    interval = "" if low is None or high is None else f" [{number(low)}, {number(high)}]"
-    return number(entry["value"]) + interval
-
-
-def p_value(value: Any) -> str:
-    """Return `p = 0.012`, or the bound that the number of permutations allows."""
-    if value is None:
-        return "no permutation test"
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
-
-
 def headline(metrics: Mapping[str, Any], classes: Sequence[str], n_people: int, n_runs: int) -> str:
     """Return one sentence a person who did not run it can take home."""
     name = headline_metric(metrics)
@@ -138,22 +117,25 @@ def headline(metrics: Mapping[str, Any], classes: Sequence[str], n_people: int, 
     parts = [f"{_verdict(metrics, classes, entry)} {metric_name(name)} {scored(entry)}"]
     if entry.get("chance") is not None:
         parts.append(f"guessing gives {number(entry['chance'])}")
-    parts.append(p_value(entry.get("p_permutation")))
+    parts.append(p_value(entry))
     people = f"{n_people} {'person' if n_people == 1 else 'people'}"
     parts.append(f"{n_runs} {'recording' if n_runs == 1 else 'recordings'} of {people}")
-    return f"{'; '.join(parts)}."
+    untested = not has_interval(entry) and stated_p(entry) is None
+    return f"{'; '.join(parts)}. {untested_reason(entry) if untested else ''}".strip()
 
 
 def _verdict(metrics: Mapping[str, Any], classes: Sequence[str], entry: Mapping[str, Any]) -> str:
-    """Return "The decoder does it:" only when both the interval and the permutation test say so."""
-    low, high = entry.get("ci95") or (None, None)
-    chance, p = entry.get("chance"), entry.get("p_permutation")
+    """Return "The decoder does it:" only where each of interval and permutation test that is given says so."""
+    chance, p = entry.get("chance"), stated_p(entry)
     does, infinitive = _ability(str(metrics["task"]), classes)
-    if chance is None or low is None or high is None:
+    if chance is None:
         return f"How well the decoder {does}:"
-    if low > chance and (p is None or p <= _LEVEL):
+    if p is None and not has_interval(entry):
+        return f"It is not tested whether the decoder {does}:"
+    low, high = entry["ci95"] if has_interval(entry) else (None, None)
+    if (low is None or low > chance) and (p is None or p <= _LEVEL):
         return f"The decoder {does}:"
-    if high < chance:
+    if high is not None and high < chance:
         return f"The decoder is worse than guessing when it has to {infinitive}:"
     return f"These recordings do not show that the decoder {does}:"
 
