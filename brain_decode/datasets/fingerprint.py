@@ -29,6 +29,7 @@ _SPREADS = 1.5  # that the levels cover
 _MIN_FRAMES = int(np.ceil(MATCH_SCORE**2)) + 3  # a perfect copy of fewer could not be told from chance
 _PIECE = 64
 _BLOCK_VALUES = 1 << 21
+_ROUNDING = 1e-10  # of single precision, relative to the energy of a window
 _QUANTILES = (0.03, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97)
 _SPECTRAL, _POWER, _SPATIAL, _TRIALS, _TRIAL_SHAPES = "spectral", "power", "spatial", "trials", "trial shapes"
 
@@ -219,18 +220,30 @@ def _spectral_changes(samples: np.ndarray, rate_hz: float, bands: list[tuple[int
 
 def _log_power(windows: np.ndarray, rate_hz: float, bands: list[tuple[int, int]]) -> np.ndarray:
     """Return (channel, window, band) log power of (channel, window, time); a channel that stands still has zero."""
-    n_times = windows.shape[-1]
-    taper = np.hanning(n_times + 2)[1:-1].astype(np.float32)
-    centred = np.nan_to_num(windows - windows.mean(axis=-1, keepdims=True), posinf=0.0, neginf=0.0)
-    # Volts squared are below the smallest float32.
-    scale = np.abs(centred).max(axis=(1, 2), keepdims=True)
-    scaled = np.divide(centred, scale, out=np.zeros_like(centred), where=scale > 0).astype(np.float32)
-    power = np.square(np.abs(scipy.fft.rfft(scaled * taper, axis=-1)))
+    waves, members = _waves(windows.shape[-1], rate_hz, tuple(bands))
+    windows = windows - np.nan_to_num(windows[:, :1, :1])  # single precision would not hold a signal on a large offset
+    largest = np.fmax.reduce(np.abs(windows), axis=(1, 2), keepdims=True)
+    scale = np.where((largest > 0) & np.isfinite(largest), largest, 1.0)
+    scaled = np.nan_to_num((windows / scale).astype(np.float32), copy=False, posinf=0.0, neginf=0.0)
+    sums = np.square(scaled @ waves) @ members
+    energy = np.einsum("cwt,cwt->cw", scaled, scaled)[..., None]
+    moves = sums > _ROUNDING * np.maximum(energy, 1e-30)
+    power = np.log(np.where(moves, sums, 1.0)) + 2.0 * np.log(scale).astype(np.float32)
+    return np.where(moves, power, 0.0).astype(np.float32)
+
+
+@lru_cache(maxsize=16)
+def _waves(n_times: int, rate_hz: float, bands: tuple[tuple[int, int], ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the (time, wave) tapered cosines and sines of all bands, and which (wave, band) each is of.
+
+    A constant is orthogonal to each wave, so windows need not be centred.
+    """
     frequencies = np.fft.rfftfreq(n_times, 1.0 / rate_hz)
-    inside = [(frequencies >= low) & (frequencies < high) for low, high in bands]
-    sums = np.stack([power[..., chosen].sum(axis=-1) for chosen in inside], axis=-1)
-    gain = 2.0 * np.log(np.where(scale > 0, scale, 1.0)).astype(np.float32)
-    return np.where(sums > 0, np.log(np.maximum(sums, 1e-30)) + gain, 0.0).astype(np.float32)
+    chosen = [np.flatnonzero((frequencies >= low) & (frequencies < high)) for low, high in bands]
+    phases = 2 * np.pi * np.outer(np.arange(n_times), np.concatenate(chosen)) / n_times
+    waves = np.hanning(n_times + 2)[1:-1, None] * np.hstack([np.cos(phases), np.sin(phases)])
+    members = np.repeat(np.eye(len(bands)), [len(found) for found in chosen], axis=0)
+    return (waves - waves.mean(axis=0)).astype(np.float32), np.vstack([members, members]).astype(np.float32)
 
 
 def _changes(samples: np.ndarray) -> Iterator[np.ndarray]:

@@ -51,6 +51,7 @@ DISGUISES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "filtered 8 to 30 Hz": lambda samples: mne.filter.filter_data(samples, RATE_HZ, 8, 30, verbose="ERROR"),
     "filtered causally": lambda samples: lfilter(*butter(2, [0.5, 30], "band", fs=RATE_HZ), samples),
     "microvolts": lambda samples: samples * 1e6,
+    "on an offset of 0.3 V": lambda samples: samples + 0.3,
     "16 bit": lambda samples: np.round(samples / np.abs(samples).max() * 32767),
     "channel dropped": lambda samples: samples[1:],
     "noisy channel added": lambda samples: np.vstack([samples, 1e-3 * pink(99, 1)]),

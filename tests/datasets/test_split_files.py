@@ -31,7 +31,7 @@ def write_plain(path: Path) -> Path:
 
 def test_the_parts_of_a_split_recording_are_one_recording(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     paths = write_split(tmp_path / "x_raw.fif")
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="brain_decode"):
         [recording] = FilesDataset(tmp_path, name="split", files="*.fif").recordings()
     assert recording.duration_s == 60.0
     assert set(recording.files) == set(paths)
@@ -41,7 +41,7 @@ def test_the_parts_of_a_split_recording_are_one_recording(tmp_path: Path, caplog
 
 def test_bids_parts_are_one_recording(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     paths = write_split(tmp_path / "sub-01" / "meg" / "sub-01_task-a_meg.fif", "bids")
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="brain_decode"):
         [recording] = BidsDataset(tmp_path, datatype="meg").recordings()
     assert recording.duration_s == 60.0
     assert f"{len(paths) - 1} continuation files" in caplog.text

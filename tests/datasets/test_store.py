@@ -259,7 +259,7 @@ def test_entries_of_an_older_release_get_the_fingerprint_they_lack(
     saved = json.loads(manifest.read_text())
     manifest.write_text(json.dumps({key: value for key, value in saved.items() if key != "fingerprint"}))
     written = entry.path.stat().st_mtime_ns
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="brain_decode"):
         again = prepare_store([long_recording()], [], tmp_path)
     assert "was prepared by an older release; its fingerprint is added" in caplog.text
     assert again.fingerprints == [entry.fingerprint]
