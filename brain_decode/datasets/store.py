@@ -32,6 +32,7 @@ from brain_decode.datasets.store_entry import (
 from brain_decode.preprocessing.base import Continuous, SignalStep, apply_pass, require_continuous, signal_passes
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.recording import Recording
+from brain_decode.signals.sampling import nearest_samples
 from brain_decode.signals.space import Space
 from brain_decode.signals.voxels import Voxels
 from brain_decode.signals.windows import Windows
@@ -373,13 +374,13 @@ class SignalStore:
         if recordings.size and (recordings.min() < 0 or recordings.max() >= len(self.entries)):
             raise DataError(f"The window table names recording {recordings.max()}; the store has {len(self.entries)}.")
         durations = table["stop_s"].to_numpy(dtype=float) - table["start_s"].to_numpy(dtype=float)
-        return np.round(durations * self._rates(table)).astype(int)
+        return nearest_samples(durations, self._rates(table))
 
     def _starts(self, table: pd.DataFrame) -> np.ndarray:
         """Return the first sample of each window, in its recording or trial."""
         origins = np.array([0.0 if entry.continuous else entry.start_s for entry in self.entries])
         relative = table["start_s"].to_numpy(dtype=float) - origins[table["recording"].to_numpy(dtype=int)]
-        return np.round(relative * self._rates(table)).astype(int)
+        return nearest_samples(relative, self._rates(table))
 
     def _gather(
         self, position: int, table: pd.DataFrame, starts: np.ndarray, rows: np.ndarray | slice, n_times: int

@@ -18,6 +18,7 @@ from brain_decode.datasets.seen_recordings import read_seen, saved_seen, without
 from brain_decode.decoder.pretrained import save_encoder, save_tokenizer
 from brain_decode.encoders.base import Encoder
 from brain_decode.nn.weights_folder import PretrainedPart, read_part
+from brain_decode.signals.sampling import n_samples
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.tokenizers.base import Tokenizer
 from brain_decode.training.batches import Batch, BatchReader
@@ -148,7 +149,7 @@ def _stage(config: DictConfig, data: PretrainingWindows, part: PretrainedPart | 
             raise ConfigError("checkpoint= is the tokenizer an encoder learns from; a tokenizer starts without one.")
         return _Stage("tokenizer", tokenizer)
     entry = data.store.entries[0]
-    spec = SignalSpec(entry.sensors, round(float(config.window_s) * entry.rate_hz), entry.rate_hz)
+    spec = SignalSpec(entry.sensors, n_samples(float(config.window_s), entry.rate_hz), entry.rate_hz)
     settings = dict(OmegaConf.to_container(config.encoder, resolve=True))  # type: ignore[arg-type]
     builder = instantiate({**settings, "_partial_": True, "_convert_": "all"})
     _require_tokenizer(builder.func, part)
