@@ -24,6 +24,8 @@ from brain_decode.training.describing import describe_windows
 from brain_decode.training.filter_gaps import over_filters
 from brain_decode.training.fitting import FitSettings, fit_decoder
 from brain_decode.training.loading import LoadedRun
+from brain_decode.training.permuting import design_of
+from brain_decode.training.permuting_costs import RefitCost, batches_of_draws
 from brain_decode.training.pilots import (
     Growth,
     elapsed_since_start_s,
@@ -54,7 +56,7 @@ class Cost:
     Args:
         disk_mb: Written and kept.
         memory_mb: Resident at most, pages of the stores not counted.
-        seconds: Least and most; they differ where early stopping decides.
+        seconds: Least and most; they differ where early stopping or the permutation test decides.
     """
 
     disk_mb: float
@@ -148,6 +150,7 @@ class _RecipeCost:
     fit_mb: Growth
     is_network: bool
     decoder: BrainDecoder
+    refit: RefitCost | None
 
     def fitting(self, n_windows: int, epochs: int) -> float:
         """Return the seconds of one fit."""
@@ -169,13 +172,18 @@ def _train_cost(
     plan = plan_from_config(config, trials.task, trials.recordings[0].space)
     protocol = over_filters(protocol_of(config, trials, scratch / "run", []), plan, trials)
     pilot = _pilot_trials(trials, scratch / "stores")
-    costs = {recipe.name: _recipe_cost(recipe, pilot, protocol) for recipe in plan.recipes}
+    folds = protocol.split.folds(trials.table)
+    draws = batches_of_draws(trials, protocol.split, folds, protocol.n_permutations)
+    costs = {recipe.name: _recipe_cost(recipe, pilot, protocol, refits=bool(draws)) for recipe in plan.recipes}
     epochs = _epochs(protocol.settings)
     fits = _fits(plan, trials, protocol)
+    refits = [cost.refit for cost in costs.values() if cost.refit is not None]
+    permuting = [sum(cost.seconds(folds, batches) for cost in refits) for batches in (draws[:1], draws)]
     least, most = (
         sum(costs[name].fitting(n_train, count) + costs[name].answer_s.at(n_test) for name, n_train, n_test in fits)
         for count in epochs
     )
+    least, most = least + permuting[0], most + permuting[1]
     run = _made_up_run(costs, pilot, plan, protocol, loaded)
     names = list(dict.fromkeys([plan.name, *(recipe.name for recipe in plan.recipes)]))
     scoring = _Scoring(run, names, trials.table, config, write_report, scratch / "scores")
@@ -187,7 +195,8 @@ def _train_cost(
     fixed = start.seconds + ending.seconds
     disk_mb = ending.disk_mb + _megabytes_in(saved.iterdir())
     cost = Cost(disk_mb, memory_mb, (least + fixed, most + fixed))
-    return cost, _assumptions(pilot, trials, costs, epochs, len(fits))
+    said = _assumptions(pilot, trials, costs, epochs, len(fits))
+    return cost, said + _permutation_assumptions(draws, len(folds), len(refits), permuting)
 
 
 def _pilot_trials(trials: Trials, store_folder: Path) -> Trials:
@@ -221,7 +230,7 @@ def _pilot_rows(pilot: Trials) -> np.ndarray:
     return np.sort(order[:_PILOT_WINDOWS])
 
 
-def _recipe_cost(recipe: Recipe, pilot: Trials, protocol: Protocol) -> _RecipeCost:
+def _recipe_cost(recipe: Recipe, pilot: Trials, protocol: Protocol, *, refits: bool) -> _RecipeCost:
     rows = _pilot_rows(pilot)
     small = np.sort(np.random.default_rng(0).permutation(rows)[: max(len(rows) // 2, 2)])
     times, peaks = [], []
@@ -238,7 +247,9 @@ def _recipe_cost(recipe: Recipe, pilot: Trials, protocol: Protocol) -> _RecipeCo
         thrice_s, _ = timed(partial(_fitted, recipe, pilot, rows, protocol, 3))
         epoch_s = max(thrice_s - once_s, 0.0) / 2
         fit_s = Growth(max(once_s - epoch_s, 0.0), epoch_s / len(rows))
-    return _RecipeCost(fit_s, Growth.through(sizes, answering), Growth.through(sizes, peaks), is_network, decoder)
+    again = RefitCost.measured(recipe, pilot, (small, rows), protocol.settings) if refits and not is_network else None
+    answer_s, fit_mb = Growth.through(sizes, answering), Growth.through(sizes, peaks)
+    return _RecipeCost(fit_s, answer_s, fit_mb, is_network, decoder, again)
 
 
 def _fitted(recipe: Recipe, pilot: Trials, rows: np.ndarray, protocol: Protocol, epochs: int) -> BrainDecoder:
@@ -305,6 +316,7 @@ def _made_up_run(
         selected=plan.name,
         seed=0,
         classes=loaded.trials.classes if pilot.task == "classification" else (),
+        design=design_of(protocol.split, protocol.split.folds(loaded.trials.table)),
     )
 
 
@@ -346,7 +358,9 @@ class _Scoring:
 
     def __call__(self, n_windows: int) -> None:
         rng = np.random.default_rng(0)
-        frames = [self._answers(n_windows, rng).assign(decoder=name, fold="all", split="test") for name in self.names]
+        folds = np.arange(n_windows) * self.run.design.n_folds // n_windows
+        told = {"fold": [f"fold-{fold}" for fold in folds], "split": "test"}
+        frames = [self._answers(n_windows, rng).assign(decoder=name, **told) for name in self.names]
         run = replace(self.run, predictions=pd.concat(frames, ignore_index=True))
         write_results(run, self.config, self.folder)
         self.write_report(self.folder)
@@ -363,6 +377,20 @@ class _Scoring:
             share, values = rng.random((n_windows, 1)), own[names].to_numpy(float)
             own[names] = share * values + (1 - share) * np.roll(values, 1, axis=0)
         return own
+
+
+def _permutation_assumptions(
+    draws: Sequence[int], n_folds: int, n_decoders: int, seconds: Sequence[float]
+) -> list[str]:
+    if not draws or not n_decoders:
+        return []
+    counts = f"{draws[0]} to {sum(draws)}" if len(draws) > 1 else f"{draws[0]}"
+    decoders = f"{n_decoders} closed-form {'decoder' if n_decoders == 1 else 'decoders'}"
+    return [
+        f"p: {counts} permutations of the labels, for each of which {decoders} are fitted again in {n_folds} folds: "
+        f"{seconds[0]:.0f} s where there is nothing to decode, up to {seconds[1]:.0f} s where there is "
+        "(permutations= sets the number, 0 gives no p)."
+    ]
 
 
 def _assumptions(

@@ -26,7 +26,15 @@ from brain_decode.training.recipes import NESTED_SELECTION, Plan, Recipe
 from brain_decode.training.refit import refit_of
 from brain_decode.training.trials import Trials
 
-__all__ = ["FittedFold", "RefitScores", "design_of", "fitted_folds", "permutation_p_values", "sequential_p_values"]
+__all__ = [
+    "FittedFold",
+    "RefitScores",
+    "design_of",
+    "draw_batches",
+    "fitted_folds",
+    "permutation_p_values",
+    "sequential_p_values",
+]
 
 _FIRST_DRAWS = 20  # most decoders that know nothing are settled by these; later batches are twice as large
 _VALUES_AT_ONCE = 16_000_000  # answers held at once, 128 MB
@@ -89,10 +97,11 @@ class RefitScores:
             refit = refit_of(self.recipe, self.trials, fold.train, fold.test, self.settings)
             with ThreadPoolExecutor(torch.get_num_threads()) as pool:
                 answers.append(np.stack(list(pool.map(refit, labels))))
-        scores = [self._scores(one, drawn[self.scored]) for one, drawn in zip(_by_draw(answers), labels, strict=True)]
+        scores = [self.scores_of(one, drawn[self.scored]) for one, drawn in zip(_by_draw(answers), labels, strict=True)]
         return {name: np.array([score[name] for score in scores]) for name in P_METRICS[self.trials.task]}
 
-    def _scores(self, answers: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    def scores_of(self, answers: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+        """Return the scores of one draw, not numbers where a fold could not be fitted to it."""
         if not np.isfinite(answers).all():
             return dict.fromkeys(P_METRICS[self.trials.task], np.nan)
         if self.trials.task == "regression":
@@ -162,7 +171,7 @@ def sequential_p_values(
         for group, members in groups.items()
     }
     rng = np.random.default_rng(derived_seed(seed, "permuted labels"))
-    for count in _batches(n_permutations, len(labels)):
+    for count in draw_batches(n_permutations, len(labels)):
         open_groups = [group for group in groups if not all(test.is_decided for test in tests[group].values())]
         asked = {name for group in open_groups for name in groups[group]}
         if not asked:
@@ -181,7 +190,7 @@ def _values(tests: Mapping[str, PermutationTest], exchange: Exchange, n_members:
     return {name: PermutationValue.of(test, method, exchange.n_arrangements) for name, test in tests.items()}
 
 
-def _batches(n_permutations: int, n_windows: int) -> Iterator[int]:
+def draw_batches(n_permutations: int, n_windows: int) -> Iterator[int]:
     """Yield how many permutations are drawn at once: few at first, because decoders at chance are settled by few."""
     size, left = _FIRST_DRAWS, n_permutations
     while left > 0:

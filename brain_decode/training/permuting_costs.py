@@ -1,0 +1,95 @@
+"""What the permutation tests of a run will take, told from refits to a few windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits
+
+from brain_decode.datasets.splits import Fold, Split
+from brain_decode.evaluation.exchangeability import label_exchange
+from brain_decode.evaluation.unavailable import Unavailable
+from brain_decode.training.fitting import FitSettings
+from brain_decode.training.permuting import FittedFold, RefitScores, design_of, draw_batches
+from brain_decode.training.pilots import Growth, timed
+from brain_decode.training.recipes import Recipe
+from brain_decode.training.refit import Refit, refit_of
+from brain_decode.training.trials import Trials
+
+__all__ = ["RefitCost", "batches_of_draws"]
+
+_DRAWS_PER_THREAD = 3
+_TESTED_EVERY = 5  # of the pilot's windows, one is answered for so many that are fitted on
+
+
+@dataclass(frozen=True)
+class RefitCost:
+    """Seconds that one closed-form decoder takes to be fitted again to permuted labels.
+
+    Args:
+        prepare_s: Of what sees no label, by windows of a fold; once a batch of draws.
+        draw_s: Of one fit and its answers, by windows of a fold, with several threads at work.
+        score_s: Of the scores of one draw, by scored windows.
+    """
+
+    prepare_s: Growth
+    draw_s: Growth
+    score_s: Growth
+
+    @classmethod
+    def measured(cls, recipe: Recipe, pilot: Trials, rows: Sequence[np.ndarray], settings: FitSettings) -> RefitCost:
+        """Return the cost of a recipe, fitted to two sets of rows of the pilot."""
+        sizes, preparing, drawing, scoring = [], [], [], []
+        scored = [chosen[::_TESTED_EVERY] for chosen in rows]
+        for train, test in zip(rows, scored, strict=True):
+            with threadpool_limits(1):  # as in the run: one thread a fit, several fits at once
+                prepare_s, refit = timed(partial(refit_of, recipe, pilot, train, test, settings), repeats=2)
+                labels = _permuted(pilot, _DRAWS_PER_THREAD * torch.get_num_threads())
+                draws_s, answers = timed(partial(_answers, refit, labels), repeats=2)
+                scores = RefitScores(recipe, pilot, [FittedFold(train, test)], settings)
+                score_s, _ = timed(partial(scores.scores_of, answers[0], labels[0][test]), repeats=3)
+            sizes.append(len(train) + len(test))
+            preparing.append(prepare_s)
+            drawing.append(draws_s / len(labels))
+            scoring.append(score_s)
+        return cls(
+            Growth.through(sizes, preparing),
+            Growth.through(sizes, drawing),
+            Growth.through([len(test) for test in scored], scoring),
+        )
+
+    def seconds(self, folds: Sequence[Fold], batches: Sequence[int]) -> float:
+        """Return what so many draws take; the observed labels come first, by themselves."""
+        if not batches:
+            return 0.0
+        sizes = [len(fold.train) + len(fold.test) for fold in folds]
+        preparing = sum(map(self.prepare_s.at, sizes))
+        drawing = sum(map(self.draw_s.at, sizes)) + self.score_s.at(sum(len(fold.test) for fold in folds))
+        return (len(batches) + 1) * preparing + (sum(batches) + 1) * drawing
+
+
+def batches_of_draws(trials: Trials, split: Split, folds: Sequence[Fold], n_permutations: int) -> list[int]:
+    """Return how many labellings are drawn at once, one batch after the other; none where no decoder is fitted again.
+
+    A decoder at chance is settled by the first batch, one that tells something takes all.
+    """
+    if trials.task == "retrieval" or not n_permutations or not design_of(split, folds).needs_refit:
+        return []
+    labels = trials.targets(np.arange(len(trials.table)))
+    exchange = label_exchange(trials.table, labels if trials.task == "classification" else labels[:, 0])
+    return [] if isinstance(exchange, Unavailable) else list(draw_batches(n_permutations, len(labels)))
+
+
+def _permuted(pilot: Trials, count: int) -> list[np.ndarray]:
+    labels, rng = pilot.targets(np.arange(len(pilot.table))), np.random.default_rng(0)
+    return [rng.permutation(labels) for _ in range(count)]
+
+
+def _answers(refit: Refit, labels: Sequence[np.ndarray]) -> list[np.ndarray]:
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        return list(pool.map(refit, labels))
