@@ -54,6 +54,7 @@ class RunResult:
     passport: Mapping[str, Any] | None = None
     codes: Mapping[str, Any] | None = None
     pictures: Reconstructed | None = None
+    transductive: Sequence[str] = ()  # steps of any decoder that use the unlabelled signal of what is scored
 
 
 def score(predictions: pd.DataFrame, run: RunResult) -> dict[str, Any]:
@@ -92,6 +93,8 @@ def _metrics(run: RunResult) -> dict[str, Any]:
         "simulated": _is_simulated(run),
         "task": run.task,
         "protocol": run.protocol,
+        "transductive": bool(run.transductive),
+        "transductive_steps": list(run.transductive),
         "decoder": run.decoder,
         "selected": run.selected,
         "folds": list(run.folds),
