@@ -14,6 +14,7 @@ from brain_decode.core.errors import DataError
 from brain_decode.core.progress import track
 from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
+from brain_decode.datasets.same_pictures import refuse_same_features
 from brain_decode.datasets.sealed import SealedFold, SealedTest, collect_openings, seal
 from brain_decode.datasets.splits import Fold, Split
 from brain_decode.evaluation.retrieval import GalleryKind
@@ -158,6 +159,10 @@ def _guard(trials: Trials, fold: Fold, protocol: Protocol, forbids: Sequence[str
     if not len(fold.train):  # a decoder that is only scored has no training part to leak into
         return
     check_leakage(trials.table, fold, forbids=forbids, zero_shot=protocol.zero_shot, content_hashes=protocol.hashes)
+    if protocol.zero_shot and trials.features is not None:
+        shown = [tuple(trials.table.iloc[rows]["stimulus"].astype(str).unique()) for rows in (fold.train, fold.test)]
+        rows = [trials.feature_rows(names) for names in shown]
+        refuse_same_features(fold.name, (shown[0], shown[1]), (trials.features[rows[0]], trials.features[rows[1]]))
 
 
 def _select(plan: Plan, trials: Trials, rows: np.ndarray, protocol: Protocol) -> tuple[Recipe, dict[str, float]]:
