@@ -89,6 +89,8 @@ def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValid
     folds = protocol.split.folds(trials.table)
     for fold in folds:
         _guard(trials, fold, protocol, protocol.split.forbids)
+        if protocol.zero_shot:
+            _refuse_same_pictures(trials, fold)
     sealed = [seal(fold) for fold in folds]
     result = CrossValidation(pd.DataFrame())
     parts: list[pd.DataFrame] = []
@@ -159,10 +161,16 @@ def _guard(trials: Trials, fold: Fold, protocol: Protocol, forbids: Sequence[str
     if not len(fold.train):  # a decoder that is only scored has no training part to leak into
         return
     check_leakage(trials.table, fold, forbids=forbids, zero_shot=protocol.zero_shot, content_hashes=protocol.hashes)
-    if protocol.zero_shot and trials.features is not None:
-        shown = [tuple(trials.table.iloc[rows]["stimulus"].astype(str).unique()) for rows in (fold.train, fold.test)]
-        rows = [trials.feature_rows(names) for names in shown]
-        refuse_same_features(fold.name, (shown[0], shown[1]), (trials.features[rows[0]], trials.features[rows[1]]))
+
+
+def _refuse_same_pictures(trials: Trials, fold: Fold) -> None:
+    """Compare the pictures of both sides; of several levels of features, by the first."""
+    if trials.features is None or not len(fold.train):
+        return
+    shown = [tuple(trials.table.iloc[rows]["stimulus"].astype(str).unique()) for rows in (fold.train, fold.test)]
+    rows = [trials.feature_rows(names) for names in shown]
+    first = [trials.features[one] if trials.features.ndim == 2 else trials.features[one, 0] for one in rows]
+    refuse_same_features(fold.name, (shown[0], shown[1]), (first[0], first[1]))
 
 
 def _select(plan: Plan, trials: Trials, rows: np.ndarray, protocol: Protocol) -> tuple[Recipe, dict[str, float]]:
