@@ -9,6 +9,7 @@ import pandas as pd
 
 from brain_decode.core.errors import DataError, LeakageError, listed
 from brain_decode.datasets.fingerprint import Fingerprint, find_match
+from brain_decode.datasets.same_pictures import refuse_same_spelling
 from brain_decode.datasets.seen_recordings import told_match
 from brain_decode.datasets.splits import Fold, cut_trials, overlap_partner, recording_times_s, trial_codes, unit_codes
 
@@ -129,6 +130,8 @@ def _refuse_shared_stimuli(table: pd.DataFrame, fold: Fold, train: np.ndarray, t
             "so it cannot be checked. Set target.stimulus_column in the dataset's YAML."
         )
     _refuse_shared(table, fold, codes, train, test, "stimulus '{}' of a zero-shot task", names)
+    shown = [[names[code] for code in np.unique(codes[rows])] for rows in (train, test)]
+    refuse_same_spelling(fold.name, shown[0], shown[1])
 
 
 def _refuse_stored_twice(

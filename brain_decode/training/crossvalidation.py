@@ -15,6 +15,7 @@ from brain_decode.core.progress import track
 from brain_decode.datasets.fingerprint import Fingerprint
 from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
+from brain_decode.datasets.same_pictures import refuse_same_features
 from brain_decode.datasets.sealed import SealedFold, SealedTest, collect_openings, seal
 from brain_decode.datasets.splits import Fold, Split
 from brain_decode.evaluation.retrieval import GalleryKind
@@ -93,6 +94,8 @@ def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValid
     folds = protocol.split.folds(trials.table)
     for fold in folds:
         _guard(trials, fold, protocol, protocol.split.forbids)
+        if protocol.zero_shot:
+            _refuse_same_pictures(trials, fold)
     sealed = [seal(fold) for fold in folds]
     result = CrossValidation(pd.DataFrame())
     parts: list[pd.DataFrame] = []
@@ -170,6 +173,16 @@ def _guard(trials: Trials, fold: Fold, protocol: Protocol, forbids: Sequence[str
         content_hashes=protocol.hashes,
         fingerprints=protocol.fingerprints,
     )
+
+
+def _refuse_same_pictures(trials: Trials, fold: Fold) -> None:
+    """Compare the pictures of both sides; of several levels of features, by the first."""
+    if trials.features is None or not len(fold.train):
+        return
+    shown = [tuple(trials.table.iloc[rows]["stimulus"].astype(str).unique()) for rows in (fold.train, fold.test)]
+    rows = [trials.feature_rows(names) for names in shown]
+    first = [trials.features[one] if trials.features.ndim == 2 else trials.features[one, 0] for one in rows]
+    refuse_same_features(fold.name, (shown[0], shown[1]), (first[0], first[1]))
 
 
 def _select(plan: Plan, trials: Trials, rows: np.ndarray, protocol: Protocol) -> tuple[Recipe, dict[str, float]]:

@@ -122,6 +122,7 @@ def _run(planned: PlannedRun, folder: Path, started: datetime) -> Path:
         pictures=pictures,
         design=design,
         p_values=_p_values(planned, design, folds),
+        transductive=_transductive(planned.plan),
     )
     require_still_there(folder)
     metrics = write_results(run, config, folder)
@@ -218,6 +219,12 @@ def _final_decoder(planned: PlannedRun, result: CrossValidation) -> tuple[Fitted
     if isinstance(planned.protocol.split, OfficialSplit):
         return result.fitted[0], str(result.folds[0]["selected"])
     return fit_final(planned.plan, planned.loaded.trials, planned.protocol)
+
+
+def _transductive(plan: Plan) -> tuple[str, ...]:
+    """Return the steps of any recipe that use the unlabelled signal of what is scored."""
+    steps = [name for recipe in plan.recipes for name in recipe.build_preprocessing().transductive_steps]
+    return tuple(dict.fromkeys(steps))
 
 
 def _classes(trials: Trials) -> tuple[str, ...]:
