@@ -1,20 +1,20 @@
-"""Pictures that are the same under two names: told by spelling and by features."""
+"""Pictures that are the same under two names: told by spelling, by features, and by their files."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from brain_decode.core.errors import LeakageError
 
-__all__ = ["normalised_name", "refuse_same_features", "refuse_same_spelling"]
+__all__ = ["normalised_name", "refuse_same_content", "refuse_same_features", "refuse_same_spelling"]
 
 _LOG = logging.getLogger(__name__)
 _EXTENSION = re.compile(r"\.(jpe?g|png|bmp|gif|tiff?|webp)$")
-_SAME = 1e-4  # distance over the length of the longer vector; 16-bit features of one picture agree to 5e-4 per value
+_SAME = 1e-4  # distance over the length of the longer vector; another coding of the same picture is further away
 _LEAST_DISTINCT = 0.9  # share of distinct vectors below which features stand for concepts, not for pictures
 _AT_ONCE = 256
 
@@ -37,6 +37,28 @@ def refuse_same_spelling(fold: str, train: Sequence[str], test: Sequence[str]) -
             raise LeakageError(
                 f"Fold '{fold}': test stimulus '{name}' and training stimulus '{other}' differ by folder, case or "
                 "extension only, so they are probably one picture. Give every picture one name."
+            )
+
+
+def refuse_same_content(fold: str, train: Sequence[str], test: Sequence[str], hashes: Mapping[str, str]) -> None:
+    """Refuse a test stimulus whose picture is that of a training stimulus with another name.
+
+    Args:
+        fold: For the message.
+        train: Names of the training stimuli.
+        test: Names of the test stimuli.
+        hashes: Content hash of each picture that is known, by name.
+
+    Raises:
+        LeakageError: Names both.
+    """
+    known = {hashes[name]: name for name in train if name in hashes}
+    for name in test:
+        other = known.get(hashes.get(name, ""), name)
+        if other != name:
+            raise LeakageError(
+                f"Fold '{fold}': test stimulus '{name}' and training stimulus '{other}' are one picture (same content). "
+                "Give every picture one name, or leave it out."
             )
 
 

@@ -15,7 +15,7 @@ from brain_decode.core.progress import track
 from brain_decode.datasets.fingerprint import Fingerprint
 from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
-from brain_decode.datasets.same_pictures import refuse_same_features
+from brain_decode.datasets.same_pictures import refuse_same_content, refuse_same_features
 from brain_decode.datasets.sealed import SealedFold, SealedTest, collect_openings, seal
 from brain_decode.datasets.splits import Fold, Split
 from brain_decode.evaluation.retrieval import GalleryKind
@@ -176,10 +176,13 @@ def _guard(trials: Trials, fold: Fold, protocol: Protocol, forbids: Sequence[str
 
 
 def _refuse_same_pictures(trials: Trials, fold: Fold) -> None:
-    """Compare the pictures of both sides; of several levels of features, by the first."""
-    if trials.features is None or not len(fold.train):
+    """Compare the pictures of both sides by features (of several levels, by the first), else by content."""
+    if not len(fold.train):
         return
     shown = [tuple(trials.table.iloc[rows]["stimulus"].astype(str).unique()) for rows in (fold.train, fold.test)]
+    if trials.features is None:
+        refuse_same_content(fold.name, shown[0], shown[1], trials.picture_hashes)
+        return
     rows = [trials.feature_rows(names) for names in shown]
     first = [trials.features[one] if trials.features.ndim == 2 else trials.features[one, 0] for one in rows]
     refuse_same_features(fold.name, (shown[0], shown[1]), (first[0], first[1]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -26,6 +27,8 @@ from brain_decode.signals.windows import Windows
 from brain_decode.stimuli.pictures import PictureFiles
 
 __all__ = ["RepetitionGroups", "Trials", "repetition_groups"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -122,6 +125,19 @@ class Trials:
         """What the stimuli look like; None where the dataset does not say."""
         settings = self.picture_settings
         return PictureFiles.from_config(settings, self.picture_root) if settings else None
+
+    @cached_property
+    def picture_hashes(self) -> dict[str, str]:
+        """Content hash of the picture of each stimulus that was shown and has one; none where they are not here."""
+        if not self.picture_settings:
+            return {}
+        try:
+            pictures = PictureFiles.from_config(self.picture_settings, self.picture_root)
+        except DataError as error:
+            _LOG.info("Pictures are compared by name only: %s", error)
+            return {}
+        shown = set(self.table["stimulus"].astype(str)).intersection(pictures.ids)
+        return {name: pictures.content_hash(name) for name in sorted(shown)}
 
     @cached_property
     def classes(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from brain_decode.core.errors import LeakageError
-from brain_decode.datasets.same_pictures import refuse_same_features, refuse_same_spelling
+from brain_decode.datasets.same_pictures import refuse_same_content, refuse_same_features, refuse_same_spelling
 
 FEATURES = np.random.default_rng(0).standard_normal((30, 8)).astype(np.float32)
 NAMES = [f"p{k}" for k in range(30)]
@@ -32,3 +32,10 @@ def test_features_of_concepts_and_rows_of_zeros_say_nothing() -> None:
     refuse_same_features("f", (NAMES[:20], NAMES[20:]), (concepts, concepts[:10]))
     zeros = np.vstack([FEATURES[:19], np.zeros((1, 8), np.float32)])
     refuse_same_features("f", (NAMES[:20], NAMES[20:]), (zeros, np.zeros((10, 8), np.float32)))
+
+
+def test_one_picture_under_two_names_is_told_by_its_content() -> None:
+    hashes = {"cat": "aa", "dog": "bb", "animal_07": "aa"}
+    refuse_same_content("official", ["cat"], ["dog", "unknown"], hashes)
+    with pytest.raises(LeakageError, match=r"'animal_07' and training stimulus 'cat' are one picture \(same content\)"):
+        refuse_same_content("official", ["cat", "dog"], ["animal_07"], hashes)
