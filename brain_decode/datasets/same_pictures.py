@@ -57,8 +57,8 @@ def refuse_same_content(fold: str, train: Sequence[str], test: Sequence[str], ha
         other = known.get(hashes.get(name, ""), name)
         if other != name:
             raise LeakageError(
-                f"Fold '{fold}': test stimulus '{name}' and training stimulus '{other}' are one picture (same content). "
-                "Give every picture one name, or leave it out."
+                f"Fold '{fold}': test stimulus '{name}' and training stimulus '{other}' are one picture (same "
+                "content). Give every picture one name, or leave it out."
             )
 
 

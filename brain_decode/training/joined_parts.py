@@ -22,6 +22,7 @@ from brain_decode.datasets.store import prepare_store
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.passport import Passport
 from brain_decode.heads.retrieval import Retrieval
+from brain_decode.preprocessing.reach import reach_of
 from brain_decode.signals.recording import Recording
 from brain_decode.training.fitting import GroupReader
 from brain_decode.training.loading import LoadedRun, dataset_entries, load_recordings, load_run
@@ -122,7 +123,9 @@ def read_part_of_join(config: DictConfig, entry: Mapping[str, Any], folder: Path
         fingerprints=fingerprints,
     )
     kept = fold.train[trials.table["rejected"].to_numpy()[fold.train] == ""]
-    last = inner_folds(trials.table, kept, zero_shot=True)[-1]
+    continuous = [recording.rate_hz for recording in trials.recordings if recording.continuous]
+    reach = reach_of([decoder.preprocessing.signal_steps], continuous)
+    last = inner_folds(trials.table, kept, zero_shot=True, reach=reach)[-1]
     tested, learnt = (frozenset(trials.table["stimulus"].iloc[rows].astype(str)) for rows in (fold.test, fold.train))
     return JoinedPart(name, decoder, loaded, last.train, last.test, seal(fold), tested, learnt, hashes, passports)
 
