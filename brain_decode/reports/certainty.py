@@ -176,7 +176,7 @@ def _extent(entries: Sequence[Entry]) -> str:
 def _is_stopped(entry: Entry) -> bool:
     """Return whether fewer permutations were drawn than the smallest possible p takes."""
     drawn, smallest = entry.get("n_permutations"), entry.get("p_smallest")
-    return drawn is not None and bool(smallest) and drawn < round(1 / smallest) - 1
+    return drawn is not None and smallest is not None and drawn < round(1 / smallest) - 1
 
 
 def _range(ordered: Sequence[object]) -> str:
