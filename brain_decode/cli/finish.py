@@ -23,6 +23,7 @@ def report_run(folder: Path) -> None:
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     simulated = " (simulated)" if metrics.get("simulated") else ""
     title = f"{metrics['dataset']}{simulated}, {metrics['protocol'].replace('_', ' ')}"
+    title += ", transductive" if metrics.get("transductive") else ""
     table = Table(title=title, title_justify="left")
     headline = headline_metric(metrics)
     others = {name: scores[headline] for name, scores in metrics["baselines"].items()}

@@ -19,6 +19,7 @@ from brain_decode.datasets.base import Dataset, Facts, choose_recordings, datase
 from brain_decode.datasets.electrodes import apply_electrodes
 from brain_decode.datasets.formats import RAW_EXTENSIONS, open_noted_raw
 from brain_decode.datasets.raw_files import ChannelSettings, apply_settings, recording_files, set_types
+from brain_decode.datasets.split_files import first_parts
 from brain_decode.signals.joining import join_recordings
 from brain_decode.signals.mne_conversion import annotation_events, recording_from_raw
 from brain_decode.signals.recording import Entities, Recording
@@ -154,7 +155,7 @@ def _recording_paths(folder: Path, datatype: str, acquisition: str | None) -> di
     """
     found: dict[Entities, Path] = {}
     for pattern in (f"sub-*/{datatype}/*_{datatype}*", f"sub-*/ses-*/{datatype}/*_{datatype}*"):
-        for path in sorted(folder.glob(pattern)):
+        for path in first_parts(sorted(folder.glob(pattern))):
             # 4D and KIT recordings may be folders without an extension.
             if path.suffix not in RAW_EXTENSIONS and not (path.is_dir() and not path.suffix):
                 continue

@@ -11,6 +11,7 @@ import mne
 
 from brain_decode.core.errors import DataError
 from brain_decode.datasets.base import Dataset, Facts, choose_recordings, dataset_folder, named_files
+from brain_decode.datasets.split_files import first_parts
 from brain_decode.signals.mne_conversion import recording_from_epochs
 from brain_decode.signals.recording import Entities, Recording
 
@@ -52,7 +53,7 @@ class EpochsDataset(Dataset):
 
     def recordings(self) -> list[Recording]:
         folder = dataset_folder(self.root, self.files, self.name)
-        paths = sorted(folder.glob(self.files))
+        paths = first_parts(sorted(folder.glob(self.files)))
         found = named_files(paths, self.entities, name=self.name)
         chosen = choose_recordings(found, self.wanted, name=self.name)
         return [_open(chosen[entities], entities) for entities in sorted(chosen)]

@@ -14,6 +14,7 @@ import scipy.io
 from brain_decode.datasets.base import Dataset, Facts, choose_recordings, dataset_folder, event_text, named_files
 from brain_decode.datasets.formats import holds_trials, open_noted_raw, open_noted_trials
 from brain_decode.datasets.raw_files import ChannelSettings, apply_settings, recording_files
+from brain_decode.datasets.split_files import first_parts
 from brain_decode.signals.mne_conversion import annotation_events, recording_from_epochs, recording_from_raw
 from brain_decode.signals.recording import Entities, Recording
 
@@ -66,7 +67,7 @@ class FilesDataset(Dataset):
 
     def recordings(self) -> list[Recording]:
         folder = dataset_folder(self.root, self.files, self.name)
-        paths = sorted(folder.glob(self.files))
+        paths = first_parts(sorted(folder.glob(self.files)))
         found = named_files(paths, self.entities, name=self.name, task=self.task)
         chosen = choose_recordings(found, self.wanted, name=self.name)
         return [self._open(entities, chosen[entities]) for entities in sorted(chosen)]

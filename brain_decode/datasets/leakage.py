@@ -8,7 +8,10 @@ import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import DataError, LeakageError, listed
-from brain_decode.datasets.splits import Fold, cut_trials, overlap_partner, trial_codes, unit_codes
+from brain_decode.datasets.fingerprint import Fingerprint, find_match
+from brain_decode.datasets.same_pictures import refuse_same_spelling
+from brain_decode.datasets.seen_recordings import told_match
+from brain_decode.datasets.splits import Fold, cut_trials, overlap_partner, recording_times_s, trial_codes, unit_codes
 
 __all__ = ["check_leakage", "refuse_pretraining_overlap", "window_label"]
 
@@ -20,6 +23,7 @@ def check_leakage(
     forbids: Sequence[str] = (),
     zero_shot: bool = False,
     content_hashes: Sequence[str] = (),
+    fingerprints: Sequence[Fingerprint] = (),
 ) -> None:
     """Pass in silence when nothing of the test (or validation) part is in the training part.
 
@@ -29,6 +33,7 @@ def check_leakage(
         forbids: Levels whose units may not be on both sides ("subject", "session", "run", "concept").
         zero_shot: No stimulus may be on both sides.
         content_hashes: Hash of each recording's content, indexed by the column `recording`.
+        fingerprints: Fingerprint of each recording, likewise.
 
     Raises:
         LeakageError: With the two windows or recordings that meet.
@@ -44,6 +49,8 @@ def check_leakage(
         _refuse_shared_stimuli(table, fold, train, test)
     if len(content_hashes):
         _refuse_stored_twice(table, fold, train, test, content_hashes)
+    if len(fingerprints):
+        _refuse_disguised_copies(table, fold, train, test, fingerprints)
     _refuse_overlap(table, fold, train, test)
     _refuse_shared(table, fold, trial_codes(table), train, test, "one trial")
 
@@ -70,9 +77,11 @@ def window_label(table: pd.DataFrame, position: int) -> str:
     """Return a name such as `sub-01_run-02 [1.000, 1.800) s (row 7)` for messages."""
     row = table.iloc[position]
     recording = _recording_label(table, position)
-    if cut_trials(table.iloc[[position]])[0]:
-        return f"{recording} trial {row['event']} (row {position})"
-    return f"{recording} [{row['start_s']:.3f}, {row['stop_s']:.3f}) s (row {position})"
+    is_cut = cut_trials(table.iloc[[position]])[0]
+    (start_s,), (stop_s,) = recording_times_s(table.iloc[[position]])
+    trial = f" trial {row['event']}" if is_cut else ""
+    when = "" if np.isnan(start_s) else f" [{start_s:.3f}, {stop_s:.3f}) s"
+    return f"{recording}{trial}{when} (row {position})"
 
 
 def _recording_label(table: pd.DataFrame, position: int) -> str:
@@ -121,6 +130,8 @@ def _refuse_shared_stimuli(table: pd.DataFrame, fold: Fold, train: np.ndarray, t
             "so it cannot be checked. Set target.stimulus_column in the dataset's YAML."
         )
     _refuse_shared(table, fold, codes, train, test, "stimulus '{}' of a zero-shot task", names)
+    shown = [[names[code] for code in np.unique(codes[rows])] for rows in (train, test)]
+    refuse_same_spelling(fold.name, shown[0], shown[1])
 
 
 def _refuse_stored_twice(
@@ -143,6 +154,21 @@ def _refuse_stored_twice(
             f"Fold '{fold.name}': one recording is stored twice: '{labels[0]}' (recording {first}, training) and "
             f"'{labels[1]}' (recording {second}, test) have the same content. Remove one of them."
         )
+
+
+def _refuse_disguised_copies(
+    table: pd.DataFrame, fold: Fold, train: np.ndarray, test: np.ndarray, fingerprints: Sequence[Fingerprint]
+) -> None:
+    recording = table["recording"].to_numpy(dtype=int)
+    sides = [np.unique(recording[rows]).tolist() for rows in (train, test)]
+    for first, second in ((one, other) for one in sides[0] for other in sides[1] if one != other):
+        match = find_match(*(fingerprints[index] for index in sorted((first, second))))  # each pair is kept once
+        if match is not None:
+            labels = [_recording_label(table, int(np.flatnonzero(recording == index)[0])) for index in (first, second)]
+            raise LeakageError(
+                f"Fold '{fold.name}': '{labels[0]}' (recording {first}, training) and '{labels[1]}' (recording "
+                f"{second}, test) hold the same signal {told_match(fingerprints[first], match)}. Remove one of them."
+            )
 
 
 def _refuse_overlap(table: pd.DataFrame, fold: Fold, train: np.ndarray, test: np.ndarray) -> None:

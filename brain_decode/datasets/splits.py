@@ -30,6 +30,7 @@ __all__ = [
     "folds_from_assignment",
     "missing_class",
     "overlap_partner",
+    "recording_times_s",
     "require_classes",
     "require_rows",
     "text_column",
@@ -276,7 +277,8 @@ class ContiguousKFold(Split):
         n_folds: Blocks per recording.
         gap_s: Seconds between a test window and the nearest training window of the same recording, at least; where
             the steps on the signal reach further, that (`over`).
-        gap_trials: The same in trials, for cut trials whose onset is unknown.
+        gap_trials: Cut trials between a test trial and the nearest training trial, whether their onsets are known or
+            not.
     """
 
     n_folds: int = 5
@@ -321,9 +323,25 @@ def unit_codes(table: pd.DataFrame, level: str) -> tuple[np.ndarray, list[str]]:
 
 
 def cut_trials(table: pd.DataFrame) -> np.ndarray:
-    """Return which rows are cut trials of unknown onset, whose times cannot be compared with each other."""
+    """Return which rows are cut trials; in a table that does not say, those whose event has no onset."""
+    if "is_cut" in table:
+        return table["is_cut"].to_numpy(dtype=bool)
     onset = pd.to_numeric(table["onset_s"], errors="coerce").to_numpy(dtype=float)
     return np.isnan(onset) & (table["event"].to_numpy(dtype=int) >= 0)
+
+
+def recording_times_s(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """Return when each window starts and stops in its recording; NaN for cut trials of unknown onset.
+
+    Where only some trials of a recording have an onset, none of them is compared.
+    """
+    start, stop = table["start_s"].to_numpy(dtype=float), table["stop_s"].to_numpy(dtype=float)
+    is_cut = cut_trials(table)
+    onset = pd.to_numeric(table["onset_s"], errors="coerce").to_numpy(dtype=float)
+    recording = table["recording"].to_numpy()
+    onset = np.where(np.isin(recording, recording[is_cut & np.isnan(onset)]), np.nan, onset)
+    shift = np.where(is_cut, onset, 0.0)
+    return start + shift, stop + shift
 
 
 def trial_codes(table: pd.DataFrame) -> np.ndarray:
@@ -342,7 +360,7 @@ def trial_codes(table: pd.DataFrame) -> np.ndarray:
 def overlap_partner(table: pd.DataFrame, rows: np.ndarray, others: np.ndarray, margin_s: float = 0.0) -> np.ndarray:
     """Return, for each of `rows`, a position in `others` whose window it overlaps (or comes closer to than `margin_s`).
 
-    Only windows of one recording are compared; cut trials never overlap here. Sorts once: O(n log n).
+    Only windows of one recording are compared, and cut trials where their onsets are known. Sorts once: O(n log n).
 
     Args:
         table: Window table.
@@ -354,13 +372,13 @@ def overlap_partner(table: pd.DataFrame, rows: np.ndarray, others: np.ndarray, m
         (len(rows),) positions in `table`, -1 where there is none.
     """
     partner = np.full(len(rows), -1)
-    is_cut = cut_trials(table)
-    asked, kept = np.flatnonzero(~is_cut[rows]), others[~is_cut[others]]
+    start, stop = recording_times_s(table)
+    is_known = ~np.isnan(start)
+    asked, kept = np.flatnonzero(is_known[rows]), others[is_known[others]]
     if not len(asked) or not len(kept):
         return partner
-    start, stop = table["start_s"].to_numpy(dtype=float), table["stop_s"].to_numpy(dtype=float)
     # Recordings are laid one after the other on one time axis, further apart than any window or margin reaches.
-    apart = float(stop.max() - start.min()) + 2 * margin_s + 1.0
+    apart = float(np.nanmax(stop) - np.nanmin(start)) + 2 * margin_s + 1.0
     offset = np.unique(table["recording"].to_numpy(), return_inverse=True)[1] * apart
     start, stop = start + offset, stop + offset
     kept = kept[np.argsort(start[kept], kind="stable")]
@@ -503,7 +521,7 @@ def block_folds(table: pd.DataFrame, n_folds: int, gap_s: float, gap_trials: int
         )
     block = order * n_folds // n_trials
     recording = table["recording"].to_numpy()
-    is_cut = cut_trials(table)
+    is_cut, is_known = cut_trials(table), ~np.isnan(recording_times_s(table)[0])
     folds = []
     for index in range(n_folds):
         test, train = np.flatnonzero(block == index), np.flatnonzero(block != index)
@@ -514,7 +532,7 @@ def block_folds(table: pd.DataFrame, n_folds: int, gap_s: float, gap_trials: int
             order[train] <= edges["max"].to_numpy() + gap_trials
         )
         in_gap = near | (is_cut[train] & too_close)
-        gap = ({} if is_cut.all() else {"gap_s": gap_s}) | ({"gap_trials": gap_trials} if is_cut.any() else {})
+        gap = ({"gap_s": gap_s} if is_known.any() else {}) | ({"gap_trials": gap_trials} if is_cut.any() else {})
         folds.append(Fold(f"block-{index + 1}", train[~in_gap], test, gap | {"n_in_gap": int(in_gap.sum())}))
     if min(len(fold.train) for fold in folds) == 0:
         raise DataError(
@@ -528,7 +546,8 @@ def trial_order(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray
     """Return for each row its trial, the place of that trial in its recording, and how many trials that has."""
     trials = trial_codes(table)
     recording = table["recording"].to_numpy()
-    start = np.where(cut_trials(table), table["event"].to_numpy(dtype=float), table["start_s"].to_numpy(dtype=float))
+    start = recording_times_s(table)[0]
+    start = np.where(np.isnan(start), table["event"].to_numpy(dtype=float), start)
     frame = pd.DataFrame({"recording": recording, "trial": trials, "start": start})
     firsts = frame.groupby(["recording", "trial"], sort=True)["start"].min().reset_index()
     firsts = firsts.sort_values(["recording", "start", "trial"], kind="stable")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ import pandas as pd
 
 from brain_decode.core.errors import MOST_NAMED, DataError, SpecMismatch, and_more
 from brain_decode.core.progress import track
+from brain_decode.datasets.fingerprint import Fingerprint, fingerprint_of_signal, fingerprint_of_trials
 from brain_decode.datasets.store_entry import (
     StoreEntry,
     find_entry,
@@ -25,15 +27,19 @@ from brain_decode.datasets.store_entry import (
     open_folder,
     sha256_of_files,
     write_entry,
+    write_manifest,
 )
 from brain_decode.preprocessing.base import Continuous, SignalStep, apply_pass, require_continuous, signal_passes
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.recording import Recording
+from brain_decode.signals.sampling import nearest_samples
 from brain_decode.signals.space import Space
+from brain_decode.signals.voxels import Voxels
 from brain_decode.signals.windows import Windows
 
 __all__ = ["SignalStore", "prepare_store"]
 
+_LOG = logging.getLogger(__name__)
 _TRIALS_PER_BLOCK = 64
 _BLOCK_VALUES = 1 << 21
 _PICK = "pick"
@@ -87,10 +93,27 @@ def _prepared(
     key = _key(recording, steps, files)
     entry = find_entry(folder, key)
     if entry is not None:
-        return entry
+        return entry if entry.fingerprint is not None else _with_fingerprint(entry, recording)
     if recording.continuous:
         return _write_continuous(recording, steps, folder / f"{key}.f32", files)
     return _write_trials(recording, folder / f"{key}.f32", files)
+
+
+def _with_fingerprint(entry: StoreEntry, recording: Recording) -> StoreEntry:
+    """Return an entry of an older release with the fingerprint it lacks, which its manifest then has."""
+    _LOG.info("%s was prepared by an older release; its fingerprint is added.", recording.label)
+    decoded = recording.space.decoded_indices()
+    if recording.continuous:
+        fingerprint = _fingerprint(recording, recording.read()[decoded])
+    else:
+        fingerprint = fingerprint_of_trials(_trial_blocks(recording, decoded), recording.rate_hz)
+    entry = replace(entry, fingerprint=fingerprint)
+    write_manifest(entry)
+    return entry
+
+
+def _fingerprint(recording: Recording, samples: np.ndarray) -> Fingerprint:
+    return fingerprint_of_signal(samples, recording.rate_hz, is_spatial=isinstance(recording.space, Voxels))
 
 
 def _key(recording: Recording, steps: Sequence[SignalStep], files: Sequence[dict[str, Any]]) -> str:
@@ -133,11 +156,11 @@ def _source_of(module: str) -> str:
 def _write_continuous(
     recording: Recording, steps: Sequence[SignalStep], path: Path, files: list[dict[str, Any]]
 ) -> StoreEntry:
-    signal, content_hash = _processed(recording, steps)
+    signal, content_hash, fingerprint = _processed(recording, steps)
     _require_channels(signal.sensors, recording)
     _require_finite(signal.data, signal.sensors, f"{recording.label} after {[step.name for step in steps]}")
     entry = _entry(recording, path, files, content_hash, steps, signal.sensors, signal.rate_hz, signal.data.shape[1])
-    entry = replace(entry, notes=signal.notes)
+    entry = replace(entry, notes=signal.notes, fingerprint=fingerprint)
     write_entry(entry, _time_blocks(signal.data))
     return entry
 
@@ -147,27 +170,29 @@ def _write_trials(recording: Recording, path: Path, files: list[dict[str, Any]])
     sensors = recording.space.pick(decoded)
     _require_channels(sensors, recording)
     content_hash = _hash_blocks(_trial_blocks(recording, decoded))
+    fingerprint = fingerprint_of_trials(_trial_blocks(recording, decoded), recording.rate_hz)
     entry = _entry(recording, path, files, content_hash, (), sensors, recording.rate_hz, recording.n_times)
+    entry = replace(entry, fingerprint=fingerprint)
     write_entry(entry, _trial_blocks(recording, decoded))
     return entry
 
 
-def _processed(recording: Recording, steps: Sequence[SignalStep]) -> tuple[Continuous, str]:
-    """Return the signal after the steps, and the content hash of the decoded channels before them."""
+def _processed(recording: Recording, steps: Sequence[SignalStep]) -> tuple[Continuous, str, Fingerprint]:
+    """Return the signal after the steps, and the content hash and fingerprint of the decoded channels before them."""
     sensors = recording.space
     decoded = sensors.decoded_indices()
     samples = recording.read()
     brain = samples if len(decoded) == len(samples) else samples[decoded]
     if not any(step.repairs_samples for step in steps[:1]):
         _require_finite(brain, sensors.pick(decoded), f"{recording.label}")
-    content_hash = _hash_blocks(brain)
+    content_hash, fingerprint = _hash_blocks(brain), _fingerprint(recording, brain)
     signal = Continuous.of_recording(recording, brain, sensors.pick(decoded))
     if steps and steps[0].name == _PICK:
         signal = Continuous.of_recording(recording, samples, sensors)
     del samples, brain  # a long recording is held once while steps run on it
     for group in signal_passes(steps):
         signal = apply_pass(group, signal)
-    return signal, content_hash
+    return signal, content_hash, fingerprint
 
 
 def _entry(
@@ -263,6 +288,12 @@ class SignalStore:
         """Content hash of each recording: equal for two copies of one."""
         return [entry.content_hash for entry in self.entries]
 
+    @property
+    def fingerprints(self) -> list[Fingerprint]:
+        """Fingerprint of each recording: alike for disguised copies of one."""
+        unknown = Fingerprint(absent="an older release prepared it")
+        return [entry.fingerprint or unknown for entry in self.entries]
+
     def read(self, table: pd.DataFrame) -> Windows:
         """Return the windows of a window table, (window, channel, time) float32, in the order of its rows.
 
@@ -343,13 +374,13 @@ class SignalStore:
         if recordings.size and (recordings.min() < 0 or recordings.max() >= len(self.entries)):
             raise DataError(f"The window table names recording {recordings.max()}; the store has {len(self.entries)}.")
         durations = table["stop_s"].to_numpy(dtype=float) - table["start_s"].to_numpy(dtype=float)
-        return np.round(durations * self._rates(table)).astype(int)
+        return nearest_samples(durations, self._rates(table))
 
     def _starts(self, table: pd.DataFrame) -> np.ndarray:
         """Return the first sample of each window, in its recording or trial."""
         origins = np.array([0.0 if entry.continuous else entry.start_s for entry in self.entries])
         relative = table["start_s"].to_numpy(dtype=float) - origins[table["recording"].to_numpy(dtype=int)]
-        return np.round(relative * self._rates(table)).astype(int)
+        return nearest_samples(relative, self._rates(table))
 
     def _gather(
         self, position: int, table: pd.DataFrame, starts: np.ndarray, rows: np.ndarray | slice, n_times: int

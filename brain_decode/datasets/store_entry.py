@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from brain_decode.core.errors import DataError
 from brain_decode.core.files import place_beside, remove_abandoned, sha256_of, storage_error
+from brain_decode.datasets.fingerprint import Fingerprint
 from brain_decode.signals.space import Space, space_from_json
 
 __all__ = [
@@ -22,9 +24,11 @@ __all__ = [
     "open_folder",
     "sha256_of_files",
     "write_entry",
+    "write_manifest",
 ]
 
 _FORMAT = 1
+_NOT_PLAIN = ("path", "sensors", "fingerprint")
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class StoreEntry:
         files: Path, size, modification time and hash of the files the signal was read from.
         path: The array file.
         notes: Sentences about what the steps repaired.
+        fingerprint: Of the decoded channels before any step, by which disguised copies are known; None where an older
+            release wrote the entry.
     """
 
     key: str
@@ -60,6 +66,7 @@ class StoreEntry:
     files: list[dict[str, Any]]
     path: Path
     notes: tuple[str, ...] = ()
+    fingerprint: Fingerprint | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -74,7 +81,9 @@ class StoreEntry:
 
     def manifest(self) -> dict[str, Any]:
         """Return plain Python values for the manifest."""
-        saved = {name: value for name, value in asdict(self).items() if name not in ("path", "sensors")}
+        saved = {name: value for name, value in asdict(self).items() if name not in _NOT_PLAIN}
+        if self.fingerprint is not None:
+            saved["fingerprint"] = self.fingerprint.to_json()
         return saved | {
             "format": _FORMAT,
             "sensors": self.sensors.to_json(),
@@ -91,11 +100,12 @@ def find_entry(folder: Path, key: str) -> StoreEntry | None:
 def _read_entry(manifest: Path) -> StoreEntry | None:
     try:
         saved = json.loads(manifest.read_text())
-        kept = [name for name in StoreEntry.__dataclass_fields__ if name not in ("path", "sensors", "notes")]
+        kept = [name for name in StoreEntry.__dataclass_fields__ if name not in (*_NOT_PLAIN, "notes")]
         fields = {name: saved[name] for name in kept} | {"notes": tuple(saved.get("notes", ()))}
+        fields["fingerprint"] = Fingerprint.from_json(saved["fingerprint"]) if "fingerprint" in saved else None
         entry = StoreEntry(**fields, sensors=space_from_json(saved["sensors"]), path=manifest.with_suffix(".f32"))
         complete = saved["format"] == _FORMAT and entry.path.stat().st_size == 4 * int(np.prod(entry.shape))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, DataError):
         return None
     return entry if complete else None
 
@@ -124,6 +134,15 @@ def write_entry(entry: StoreEntry, blocks: Iterable[np.ndarray]) -> None:
         StorageError: The disk is full or the folder is not writable; nothing is left behind.
     """
     _write_beside(entry.path, (np.ascontiguousarray(block, dtype=np.float32).data for block in blocks))
+    write_manifest(entry)
+
+
+def write_manifest(entry: StoreEntry) -> None:
+    """Write the manifest of an entry whose array is there.
+
+    Raises:
+        StorageError: The disk is full or the folder is not writable.
+    """
     text = json.dumps(entry.manifest(), indent=1, allow_nan=False)
     _write_beside(entry.path.with_suffix(".json"), [memoryview(text.encode())])
 

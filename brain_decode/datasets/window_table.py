@@ -12,6 +12,7 @@ import pandas as pd
 from brain_decode.core.errors import ConfigError, DataError, did_you_mean
 from brain_decode.datasets.base import EventTarget, event_text
 from brain_decode.signals.recording import Recording
+from brain_decode.signals.sampling import n_samples, nearest_samples
 from brain_decode.signals.windows import WINDOW_COLUMNS
 
 __all__ = ["WindowTable", "build_window_table", "sliding_window_table"]
@@ -73,7 +74,7 @@ def sliding_window_table(
     for position, recording in enumerate(recordings):
         if not recording.continuous:
             raise DataError(f"{recording.label} holds cut trials; sliding windows need a continuous recording.")
-        last = (recording.n_times - round(length_s * recording.rate_hz)) / recording.rate_hz
+        last = (recording.n_times - n_samples(length_s, recording.rate_hz)) / recording.rate_hz
         starts = np.arange(0.0, last + 0.5 / recording.rate_hz, step_s)
         part = _frame(recording, position, dataset, np.full(len(starts), -1), starts, starts, starts + length_s)
         parts.append(part.assign(label="", stimulus="", concept="", partition="", rejected=""))
@@ -89,18 +90,18 @@ def _event_windows(
     events = recording.events
     labels, chosen = _labels(recording, target)
     onsets = events["onset_s"].to_numpy(dtype=float)
+    length = n_samples(stop_s - start_s, recording.rate_hz)
     if recording.continuous:
-        first = np.round((onsets + start_s) * recording.rate_hz)
-        inside = (first >= 0) & (first + round((stop_s - start_s) * recording.rate_hz) <= recording.n_times)
+        first = nearest_samples(onsets + start_s, recording.rate_hz)
+        inside = (first >= 0) & (first + length <= recording.n_times)
         starts = onsets + start_s
     else:
-        first_sample = round((start_s - recording.start_s) * recording.rate_hz)
-        fits = first_sample >= 0 and first_sample + round((stop_s - start_s) * recording.rate_hz) <= recording.n_times
+        first_sample = n_samples(start_s - recording.start_s, recording.rate_hz)
+        fits = first_sample >= 0 and first_sample + length <= recording.n_times
         inside, starts = np.full(len(events), fits), np.full(len(events), start_s)
     finite = np.isfinite(labels.astype(float)) if target.task == "regression" else np.ones(len(events), dtype=bool)
     rows = np.flatnonzero(chosen & inside & finite)
-    shown = np.full(len(events), np.nan) if not recording.continuous else onsets
-    table = _frame(recording, position, dataset, rows, shown[rows], starts[rows], starts[rows] + (stop_s - start_s))
+    table = _frame(recording, position, dataset, rows, onsets[rows], starts[rows], starts[rows] + (stop_s - start_s))
     stimulus = _texts(recording, target.stimulus_column)[rows]
     concept = _texts(recording, target.concept_column)[rows]
     partition = _texts(recording, target.partition_column)[rows]
@@ -165,6 +166,7 @@ def _frame(
             "onset_s": onsets,
             "start_s": starts,
             "stop_s": stops,
+            "is_cut": not recording.continuous,
         }
     )
 
@@ -189,7 +191,7 @@ def _exclusions(recording: Recording, which: np.ndarray, onsets: np.ndarray, rea
 
 def _require_duration(start_s: float, stop_s: float, recordings: Sequence[Recording]) -> None:
     for recording in recordings:
-        if round((stop_s - start_s) * recording.rate_hz) < 1:
+        if n_samples(stop_s - start_s, recording.rate_hz) < 1:
             raise ConfigError(
                 f"A window must stop at least one sample after its start; got {start_s} s to {stop_s} s at "
                 f"{recording.rate_hz} Hz. Change window.start_s or window.stop_s."

@@ -112,8 +112,21 @@ def adapted_recording(recording: Recording, wanted: Space, passport: Passport) -
     source = _reader(recording)(
         recording.source, mixing.argmax(axis=1), None if only_picked else mixing, passport.unit_factor
     )
-    adapted = replace(recording, space=sensors, source=source, header=None, annotations=None)
+    header = _header_of_bads(recording, sensors, passport)
+    adapted = replace(recording, space=sensors, source=source, header=header, annotations=None)
     return adapted if passport.resampled_to_hz is None else _resampled(adapted, passport.resampled_to_hz)
+
+
+def _header_of_bads(recording: Recording, sensors: Sensors, passport: Passport) -> Any:
+    """Return a header that marks the channels read from bad ones, under the decoder's names; None where none is."""
+    bads = [match.name for match in passport.channels if match.source and match.source in recording.bads]
+    if not bads:
+        return None
+    from brain_decode.signals.mne_conversion import info_from_sensors
+
+    header = info_from_sensors(sensors, recording.rate_hz)
+    header["bads"] = bads
+    return header
 
 
 def _reader(recording: Recording) -> type[AdaptedContinuous] | type[AdaptedTrials]:

@@ -13,6 +13,7 @@ from brain_decode.decoder.input_volumes import recording_of_image
 from brain_decode.decoder.passport_checks import passport_of
 from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.signals.recording import Entities, Recording
+from brain_decode.signals.sampling import n_samples, nearest_samples
 from brain_decode.signals.space import Space
 from brain_decode.signals.windows import Windows
 
@@ -88,12 +89,12 @@ def as_recording(given: Any, wanted: Space) -> Recording:
 
 def _cut(signal: Continuous, recording: Recording, expected: InputSpec) -> Windows:
     rate = signal.rate_hz
-    length = round((expected.stop_s - expected.start_s) * rate)
+    length = n_samples(expected.stop_s - expected.start_s, rate)
     events = _decodable(recording.events, expected)
     if len(recording.events) == 0:
         starts = np.arange(0, signal.data.shape[1] - length + 1, length)
         events = pd.DataFrame({"onset_s": starts / rate - expected.start_s, "duration_s": 0.0, "trial_type": ""})
-    starts = np.round((events["onset_s"].to_numpy(float) + expected.start_s) * rate).astype(int)
+    starts = nearest_samples(events["onset_s"].to_numpy(float) + expected.start_s, rate)
     inside = (starts >= 0) & (starts + length <= signal.data.shape[1])
     if not inside.any():
         raise DataError(
@@ -120,8 +121,8 @@ def _tabled(events: pd.DataFrame, recording: Recording) -> pd.DataFrame:
 
 
 def _cropped(windows: Windows, expected: InputSpec) -> Windows:
-    first = round((expected.start_s - windows.start_s) * windows.rate_hz)
-    length = round((expected.stop_s - expected.start_s) * windows.rate_hz)
+    first = n_samples(expected.start_s - windows.start_s, windows.rate_hz)
+    length = n_samples(expected.stop_s - expected.start_s, windows.rate_hz)
     return Windows(
         windows.data[:, :, first : first + length], windows.rate_hz, expected.start_s, windows.space, windows.table
     )

@@ -14,6 +14,7 @@ from brain_decode.decoder.passport import Passport, PassportLine
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.amplitude import amplitude_sample, typical_amplitudes, unit_factor_guess
 from brain_decode.signals.recording import Recording
+from brain_decode.signals.sampling import n_samples
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.units import UNIT_FACTORS
 from brain_decode.signals.voxels import Voxels
@@ -271,8 +272,8 @@ def _window(recording: Recording, expected: InputSpec) -> PassportLine:
         return PassportLine("duration", "ok" if len(recording.events) else "noted", have, need, action)
     stop_s = recording.start_s + recording.duration_s
     have = f"{recording.source.n_trials} trials of {recording.start_s:g} to {stop_s:g} s"
-    first = round((expected.start_s - recording.start_s) * recording.rate_hz)
-    length = round((expected.stop_s - expected.start_s) * recording.rate_hz)
+    first = n_samples(expected.start_s - recording.start_s, recording.rate_hz)
+    length = n_samples(expected.stop_s - expected.start_s, recording.rate_hz)
     if first < 0 or first + length > recording.n_times:
         return PassportLine("duration", "refused", have, need, "Cut longer trials")
     return PassportLine("duration", "ok", have, need)

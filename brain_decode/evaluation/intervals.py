@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 from scipy.stats import t as student
 
 from brain_decode.datasets.splits import trial_codes, unit_codes
@@ -264,12 +265,26 @@ def interval_of(
     tail = (1 + _LEVEL) / 2
     quantiles = [student.ppf(tail, len(left_out) - 1) for left_out in both]
     half = max(quantile * deviation for quantile, deviation in zip(quantiles, deviations, strict=True))
-    low, high = max(value - half, bounds[0]), min(value + half, bounds[1])
+    low, high = _bounded(value, half, bounds)
     if n_perfect:
         beyond = (bounds[1] - bounds[0]) * (1 - (1 - tail) ** (1 / n_perfect))
         low = min(low, bounds[1] - beyond) if value >= bounds[1] else low
         high = max(high, bounds[0] + beyond) if value <= bounds[0] else high
-    return float(low), float(max(high, bounds[0]))
+    return float(low), float(high)
+
+
+def _bounded(value: float, half: float, bounds: Interval) -> Interval:
+    """Return value ± half, on the logit scale between bounds: a plain one misses skewed scores near a bound too often.
+
+    For a correlation this is Fisher's z.
+    """
+    span = bounds[1] - bounds[0]
+    if not np.isfinite(span) or not bounds[0] < value < bounds[1]:
+        return max(value - half, bounds[0]), min(value + half, bounds[1])
+    share = (value - bounds[0]) / span
+    half_logit = half / span / (share * (1 - share))
+    low, high = (bounds[0] + span * float(expit(logit(share) + sign * half_logit)) for sign in (-1, 1))
+    return low, high
 
 
 def jackknife_deviation(value: float, left_out: np.ndarray, inflation: float) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 from brain_decode.core.errors import ConfigError
 from brain_decode.evaluation.unavailable import Unavailable
 
-__all__ = ["PermutationTest", "PermutationValue", "p_entry", "tested"]
+__all__ = ["PermutationTest", "PermutationValue", "p_entry", "p_value_of"]
 
 ENOUGH = 10  # null values at least as large as the observed one that settle a test
 _TIE = 1e-12  # null values this close count as equal
@@ -51,7 +51,7 @@ class PermutationTest:
         values = np.asarray(values, dtype=float)[: self.n_most - self.n_drawn]
         if self.is_decided or not len(values):
             return
-        reached = self.n_reached + np.cumsum(~(values < self.observed - _TIE))
+        reached = self.n_reached + np.cumsum(_reach(values, self.observed))
         stop = int(np.argmax(reached >= ENOUGH)) + 1 if reached[-1] >= ENOUGH else len(values)
         self.n_drawn, self.n_reached = self.n_drawn + stop, int(reached[stop - 1])
 
@@ -97,8 +97,15 @@ def p_entry(value: PermutationValue | Unavailable | None) -> dict[str, object]:
     return {"p_permutation": None, **({} if value is None else {"p_reason": value.reason})}
 
 
-def tested(observed: float, null: Sequence[float] | np.ndarray, method: str, n_arrangements: float) -> PermutationValue:
+def p_value_of(
+    observed: float, null: Sequence[float] | np.ndarray, method: str, n_arrangements: float
+) -> PermutationValue:
     """Return the p-value of a score against null values that are all there."""
-    test = PermutationTest(observed, len(null))
-    test.add(np.asarray(null))
-    return PermutationValue.of(test, method, n_arrangements)
+    n_drawn = len(null)
+    p = (1 + int(_reach(np.asarray(null, dtype=float), observed).sum())) / (1 + n_drawn)
+    return PermutationValue(p, method, n_drawn, max(1 / (1 + n_drawn), 1 / n_arrangements))
+
+
+def _reach(null: np.ndarray, observed: float) -> np.ndarray:
+    """Return which null values are at least as large; one that is not a number counts as large."""
+    return ~(null < observed - _TIE)

@@ -19,7 +19,7 @@ from brain_decode.evaluation.intervals import (
     joined_units,
     left_out_weights,
 )
-from brain_decode.evaluation.permutation import p_entry, tested
+from brain_decode.evaluation.permutation import p_entry, p_value_of
 from brain_decode.evaluation.picture_comparisons import (
     Describe,
     FeatureDistance,
@@ -31,6 +31,7 @@ from brain_decode.evaluation.picture_comparisons import (
 )
 from brain_decode.evaluation.picture_metrics import require_pictures
 from brain_decode.evaluation.scoring import Score
+from brain_decode.evaluation.unavailable import Unavailable
 
 __all__ = ["Describe", "Reconstructions", "is_lower_better", "score_pictures", "shuffled_orders"]
 
@@ -179,7 +180,7 @@ def _score(
     if n_permutations:
         sign = -1.0 if is_lower_better(name) else 1.0
         observed, null = comparison.null(pictures.reconstructed, pictures.rows, n_permutations, rng)
-        p, expected = tested(sign * observed, sign * null, _P_METHOD, np.inf), float(null.mean())
+        p, expected = p_value_of(sign * observed, sign * null, _P_METHOD, np.inf), float(null.mean())
     chance = expected if shuffled is None else shuffled.value
     return {
         **_summary(name, own),
@@ -214,10 +215,11 @@ def _summary(name: str, measured: Measured) -> dict[str, Any]:
     n_seen = int(measured.rows.max()) + 1
     units = Units("picture", joined_units(np.arange(n_seen)))
     without = measured.weighted(left_out_weights(units)[:, units.codes])
-    found = (
-        interval_of(measured.value, without, without, units, bounds=_bounds(name)) if n_seen >= LEAST_UNITS else None
-    )
-    return {"value": measured.value, "ci95": list(found) if isinstance(found, tuple) else [None, None]}
+    n_perfect = n_seen if name.startswith(_TWO_WAY) else None
+    found = interval_of(measured.value, without, without, units, bounds=_bounds(name), n_perfect=n_perfect)
+    if n_seen < LEAST_UNITS or isinstance(found, Unavailable):
+        return {"value": measured.value, "ci95": [None, None]}
+    return {"value": measured.value, "ci95": list(found)}
 
 
 def _bounds(name: str) -> Interval:

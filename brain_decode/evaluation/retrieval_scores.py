@@ -11,7 +11,7 @@ import pandas as pd
 
 from brain_decode.core.errors import DataError
 from brain_decode.evaluation.intervals import Design, interval_entries, left_out_weights, picture_units, unit_means
-from brain_decode.evaluation.permutation import PermutationValue, p_entry, tested
+from brain_decode.evaluation.permutation import PermutationValue, p_entry, p_value_of
 from brain_decode.evaluation.predictions import require_predictions
 from brain_decode.evaluation.retrieval import k_way_probability
 from brain_decode.evaluation.retrieval_null import RankMetric, ShownNull
@@ -143,4 +143,4 @@ def _p_values(
     if not null.is_exchangeable:
         return dict.fromkeys(metrics, Unavailable("one shown stimulus cannot be permuted"))
     draws = null.means(metrics, n_permutations, rng)
-    return {name: tested(float(right[name].mean()), draws[name], P_METHOD, np.inf) for name in metrics}
+    return {name: p_value_of(float(right[name].mean()), draws[name], P_METHOD, np.inf) for name in metrics}

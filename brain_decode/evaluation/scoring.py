@@ -25,7 +25,7 @@ from brain_decode.evaluation.intervals import (
     trial_units,
     unit_means,
 )
-from brain_decode.evaluation.permutation import PermutationValue, p_entry, tested
+from brain_decode.evaluation.permutation import PermutationValue, p_entry, p_value_of
 from brain_decode.evaluation.predictions import dimension_columns, require_predictions
 from brain_decode.evaluation.statistics import weighted_auc
 from brain_decode.evaluation.unavailable import Unavailable
@@ -110,14 +110,17 @@ def score_classification(
         lambda units: _without_units(pooled, units),
         predictions,
         design,
-        bounds=dict.fromkeys(CLASSIFICATION_METRICS, (0.0, 1.0)),
+        bounds={**dict.fromkeys(P_METRICS["classification"], (0.0, 1.0)), "ece": (-1.0, 1.0)},
         n_perfect={"auc": rarest, "balanced_accuracy": rarest, "accuracy": len(predictions)},
     )
+    # Noise may bring the debiased calibration error below 0.
+    values["ece"] = max(values["ece"], 0.0)
+    intervals["ece"] |= {name: _not_negative(intervals["ece"][name]) for name in ("ci95", "ci95_new_subjects")}
     if p_values is None:
         p_values = _fixed_p_values(pooled, predictions, values, design, n_permutations, seed)
     return {
         name: {
-            "value": max(values[name], 0.0),  # noise may bring the debiased calibration error below 0
+            "value": values[name],
             **intervals[name],
             "chance": metrics.chance_level(name, answers.truth, answers.n_classes),
             **p_entry(p_values.get(name)),
@@ -242,6 +245,10 @@ def regression_values(truth: np.ndarray, predicted: np.ndarray, folds: np.ndarra
     return {"pearson": metrics.pearson(truth, predicted, folds), "r2": metrics.r2(truth, predicted)}
 
 
+def _not_negative(bounds: Sequence[float | None]) -> list[float | None]:
+    return [None if bound is None else max(bound, 0.0) for bound in bounds]
+
+
 def _fold_codes(predictions: pd.DataFrame) -> np.ndarray:
     if "fold" not in predictions:
         return np.zeros(len(predictions), dtype=int)
@@ -364,7 +371,7 @@ def _exchange(
 
 def _p_values(values: Mapping[str, float], null: Mapping[str, np.ndarray], exchange: Exchange) -> PValues:
     method = f"labels exchanged ({exchange.method}), {FIXED_DECODER}"
-    return {name: tested(values[name], draws, method, exchange.n_arrangements) for name, draws in null.items()}
+    return {name: p_value_of(values[name], draws, method, exchange.n_arrangements) for name, draws in null.items()}
 
 
 def _regression_arrays(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:

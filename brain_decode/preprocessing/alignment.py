@@ -46,6 +46,11 @@ class EuclideanAlignment(WhiteningStep):
         return self.unseen == "pooled"
 
     @property
+    def is_transductive(self) -> bool:  # type: ignore[override]
+        """True where windows are aligned by the others of their domain."""
+        return self.unseen == "own"
+
+    @property
     def domain_columns(self) -> tuple[str, ...]:  # type: ignore[override]
         """Columns of the window table that name a domain."""
         return _LEVELS[self.level]

@@ -218,6 +218,11 @@ class InterpolateBads(SignalStep):
         """True where nothing is looked for: the splines mix channels at one time only."""
         return not self.detect
 
+    @property
+    def is_transductive(self) -> bool:  # type: ignore[override]
+        """True where bad channels are looked for in the recording."""
+        return self.detect
+
     def reach_s(self, rate_hz: float) -> float:
         """Return zero where channels are marked beforehand, infinity where they are found in the recording."""
         return math.inf if self.detect else 0.0

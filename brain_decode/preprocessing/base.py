@@ -82,6 +82,7 @@ class Step(ABC):
 
     name: ClassVar[str]
     is_causal: ClassVar[bool]  # True when no output sample depends on a later input sample
+    is_transductive: ClassVar[bool] = False  # True when a window's answer depends on the other windows that are scored
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -226,6 +227,11 @@ class Preprocessing:
     def is_causal(self) -> bool:
         """True when a live stream can reproduce the offline result."""
         return all(step.is_causal for step in (*self.signal_steps, *self.window_steps))
+
+    @property
+    def transductive_steps(self) -> tuple[str, ...]:
+        """Names of the steps that use the signal, never the labels, of all that is scored."""
+        return tuple(step.name for step in (*self.signal_steps, *self.window_steps) if step.is_transductive)
 
     def apply_signal(self, signal: Continuous) -> Continuous:
         """Run the stateless steps in order."""

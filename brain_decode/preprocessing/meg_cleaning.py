@@ -69,6 +69,11 @@ class SignalSpaceProjection(SignalStep):
         _LOG.info("ssp applied %s.", "; ".join(projector["desc"] for projector in raw.info["projs"]))
         return replace(signal, data=raw.get_data(), header=raw.info)
 
+    @property
+    def is_transductive(self) -> bool:  # type: ignore[override]
+        """True where projectors are computed from the recording."""
+        return self.origin != "stored"
+
     def reach_s(self, rate_hz: float) -> float:
         """Return zero for stored projectors, infinity for those of the recording's own heart beats or blinks."""
         return 0.0 if self.origin == "stored" else math.inf

@@ -29,6 +29,7 @@ class Detrend(SignalStep):
     name = "detrend"
     is_causal = False
     uses_everything = "fits its polynomial to the whole recording"
+    is_transductive = True
 
     degree: int = 1
     keep_mean: bool = True
@@ -61,6 +62,7 @@ class PercentSignalChange(SignalStep):
     name = "percent_signal_change"
     is_causal = False
     uses_everything = "divides by the mean of the whole recording"
+    is_transductive = True
 
     def apply(self, signal: Continuous) -> Continuous:
         """Return 100 * (signal / mean - 1).
@@ -88,6 +90,7 @@ class ZScoreRecording(SignalStep):
     name = "zscore_recording"
     is_causal = False
     uses_everything = "takes mean and deviation of the whole recording"
+    is_transductive = True
 
     def apply(self, signal: Continuous) -> Continuous:
         """Return the standardised signal."""

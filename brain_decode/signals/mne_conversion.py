@@ -218,7 +218,8 @@ def _first_sample_annotations(recording: Recording, first_time_s: float) -> mne.
 def recording_from_epochs(epochs: Any, entities: Entities | None = None) -> Recording:
     """Return cut trials that are read from MNE epochs lazily; `epochs` is not changed.
 
-    The event table has the name of each event in `trial_type`, its code in `value`, and the metadata columns. A
+    The event table has the name of each event in `trial_type`, its code in `value`, its time in the recording in
+    `onset_s` (NaN where the sample numbers do not say), and the metadata columns. A
     metadata column with a name the event table uses itself gets the prefix `metadata_`.
     """
     files = () if getattr(epochs, "filename", None) is None else (epochs.filename,)
@@ -240,7 +241,7 @@ def _epoch_events(epochs: Any) -> pd.DataFrame:
     names = {code: name for name, code in reversed(epochs.event_id.items())}
     table = pd.DataFrame(
         {
-            "onset_s": epochs.events[:, 0] / epochs.info["sfreq"],
+            "onset_s": _epoch_onsets_s(epochs),
             "duration_s": 0.0,
             "trial_type": [names.get(code, str(code)) for code in epochs.events[:, 2]],
             "value": epochs.events[:, 2],
@@ -253,6 +254,20 @@ def _epoch_events(epochs: Any) -> pd.DataFrame:
     extra = epochs.metadata.reset_index(drop=True)
     renamed = {name: f"metadata_{name}" for name in extra.columns if name in _EVENT_COLUMNS}
     return pd.concat([table, extra.rename(columns=renamed)], axis=1)
+
+
+def _epoch_onsets_s(epochs: Any) -> np.ndarray:
+    """Return when each trial's event was, NaN where the sample numbers do not say.
+
+    MNE numbers trials of arrays 0, 1, 2, ... and EEGLAB lays trials end to end; several recordings joined in one file
+    may begin again. Trials of a lower rate keep the sample numbers of the signal they were cut from.
+    """
+    samples, order = epochs.events[:, 0].astype(float), np.asarray(epochs.selection, dtype=float)
+    steps, counted = np.diff(samples), np.diff(order)
+    if (steps <= 0).any() or any(np.array_equal(steps, size * counted) for size in (1, len(epochs.times))):
+        return np.full(len(samples), np.nan)
+    rate_hz = getattr(epochs, "_raw_sfreq", None)  # MNE has no public name for it
+    return samples / float(np.ravel(epochs.info["sfreq"] if rate_hz is None else rate_hz)[0])
 
 
 def recording_to_epochs(recording: Recording) -> Any:

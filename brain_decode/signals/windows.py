@@ -22,9 +22,10 @@ WINDOW_COLUMNS = (
     "session",
     "task",
     "run",
-    "onset_s",  # event time in the recording; NaN for cut trials
+    "onset_s",  # event time in the recording; NaN for cut trials where it is not known
     "start_s",  # window [start_s, stop_s) in the recording; relative to the event for cut trials
     "stop_s",
+    "is_cut",  # True for cut trials, whose start_s and stop_s are relative to the event
     "label",  # class label (str), regression value (float) or "" where there is none
     "stimulus",  # identity of what was shown, "" where it was not recorded
     "concept",  # category of the stimulus, "" where there is none

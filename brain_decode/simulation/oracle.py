@@ -12,6 +12,7 @@ from scipy.linalg import solve_toeplitz
 
 from brain_decode.core.errors import DataError
 from brain_decode.core.files import write_atomically
+from brain_decode.signals.sampling import nearest_samples
 
 __all__ = ["ORACLE_FILE", "oracle_scores", "write_oracle"]
 
@@ -123,6 +124,6 @@ def _windows(events_path: Path, kind: str, names: list[str], onsets_s: np.ndarra
     else:
         raw = mne.io.read_raw_fif(events_path.with_name(f"{stem}_meg.fif"), verbose="ERROR")
     data = raw.get_data(picks=names)
-    starts = np.round(onsets_s * raw.info["sfreq"]).astype(int)
+    starts = nearest_samples(onsets_s, raw.info["sfreq"])
     samples = starts[:, None] + np.arange(length)
     return data[:, samples].swapaxes(0, 1)

@@ -12,8 +12,10 @@ import pandas as pd
 
 from brain_decode.core.errors import DataError
 from brain_decode.core.progress import track
+from brain_decode.datasets.fingerprint import Fingerprint
 from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
+from brain_decode.datasets.same_pictures import refuse_same_content, refuse_same_features
 from brain_decode.datasets.sealed import SealedFold, SealedTest, collect_openings, seal
 from brain_decode.datasets.splits import Fold, Split
 from brain_decode.evaluation.retrieval import GalleryKind
@@ -64,6 +66,7 @@ class Protocol:
         reach: How far the steps on the signal carry a sample; gaps within recordings cover it.
         keeps_answers: Keep the answers of retrieval, from which pictures are drawn.
         n_permutations: Of labels, each followed by fitting the closed-form decoders again; 0 gives no p-values.
+        fingerprints: Fingerprint of each recording.
     """
 
     split: Split
@@ -74,6 +77,7 @@ class Protocol:
     keeps_answers: bool = False
     n_permutations: int = 0
     reach: Reach = NO_REACH
+    fingerprints: Sequence[Fingerprint] = ()
 
 
 def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValidation:
@@ -90,6 +94,8 @@ def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValid
     folds = protocol.split.folds(trials.table)
     for fold in folds:
         _guard(trials, fold, protocol, protocol.split.forbids)
+        if protocol.zero_shot:
+            _refuse_same_pictures(trials, fold)
     sealed = [seal(fold) for fold in folds]
     result = CrossValidation(pd.DataFrame())
     parts: list[pd.DataFrame] = []
@@ -159,7 +165,27 @@ def _kept(trials: Trials, rows: np.ndarray) -> np.ndarray:
 def _guard(trials: Trials, fold: Fold, protocol: Protocol, forbids: Sequence[str]) -> None:
     if not len(fold.train):  # a decoder that is only scored has no training part to leak into
         return
-    check_leakage(trials.table, fold, forbids=forbids, zero_shot=protocol.zero_shot, content_hashes=protocol.hashes)
+    check_leakage(
+        trials.table,
+        fold,
+        forbids=forbids,
+        zero_shot=protocol.zero_shot,
+        content_hashes=protocol.hashes,
+        fingerprints=protocol.fingerprints,
+    )
+
+
+def _refuse_same_pictures(trials: Trials, fold: Fold) -> None:
+    """Compare the pictures of both sides by features (of several levels, by the first), else by content."""
+    if not len(fold.train):
+        return
+    shown = [tuple(trials.table.iloc[rows]["stimulus"].astype(str).unique()) for rows in (fold.train, fold.test)]
+    if trials.features is None:
+        refuse_same_content(fold.name, shown[0], shown[1], trials.picture_hashes)
+        return
+    rows = [trials.feature_rows(names) for names in shown]
+    first = [trials.features[one] if trials.features.ndim == 2 else trials.features[one, 0] for one in rows]
+    refuse_same_features(fold.name, (shown[0], shown[1]), (first[0], first[1]))
 
 
 def _select(plan: Plan, trials: Trials, rows: np.ndarray, protocol: Protocol) -> tuple[Recipe, dict[str, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,14 @@ import numpy as np
 from omegaconf import DictConfig
 
 from brain_decode.core.errors import DataError, LeakageError
+from brain_decode.datasets.seen_recordings import (
+    SeenRecording,
+    read_seen,
+    recordings_of,
+    refuse_disguised_copies,
+    without_fingerprint,
+)
+from brain_decode.datasets.store import SignalStore
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.recording import Recording
@@ -26,6 +34,12 @@ from brain_decode.training.stimulus_targets import require_same_space, with_targ
 from brain_decode.training.trials import Trials
 
 __all__ = ["evaluate"]
+
+_LOG = logging.getLogger(__name__)
+_OTHERS = (
+    "Choose other recordings with datasets.subjects= or paths.data=, or read the cross-validated score in its run "
+    "folder."
+)
 
 
 def evaluate(config: DictConfig, folder: Path) -> Path:
@@ -50,8 +64,9 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         require_same_space(decoder, trials.target_spec, trials.feature_provenance)
     originals = trials.recordings
     passports, trials.recordings = accepted_recordings(decoder, originals, config.get("input_unit"))
-    hashes = _original_hashes(trials, originals, decoder)
-    rows = _scored_rows(decoder, loaded, hashes)
+    as_recorded = _original_store(trials, originals, decoder)
+    hashes = as_recorded.content_hashes
+    rows = _scored_rows(decoder, loaded, as_recorded)
     _require_known_labels(decoder, trials, rows)
     gallery = gallery_kind(config.get("gallery"))
     name = str(decoder.provenance.get("recipe", decoder.encoder.architecture))
@@ -68,6 +83,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         data={
             "datasets": [summary["name"] for summary in loaded.datasets],
             "content_hashes": {r.label: h for r, h in zip(trials.recordings, hashes, strict=True)},
+            "without_fingerprint": without_fingerprint(_recordings(trials, rows, as_recorded)),
             "checkpoint": str(config.checkpoint),
             **({"stimuli": trials.feature_provenance} if trials.feature_provenance else {}),
         },
@@ -93,6 +109,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         passport=passport_evidence(passports, "the decoder"),
         repairs=repairs(trials, decoder.preprocessing),
         pictures=pictures,
+        transductive=decoder.preprocessing.transductive_steps,
     )
     write_results(run, config, folder)
     return folder
@@ -105,18 +122,18 @@ def _merged_target(config: DictConfig, target: dict[str, Any]) -> dict[str, Any]
     return {**target, **kept}
 
 
-def _original_hashes(trials: Trials, originals: list[Recording], decoder: BrainDecoder) -> list[str]:
-    """Return the content hash of each recording as it was recorded: renaming channels makes no new recording."""
+def _original_store(trials: Trials, originals: list[Recording], decoder: BrainDecoder) -> SignalStore:
+    """Return the store of the recordings as they were recorded: renaming channels makes no new recording."""
     if all(one is other for one, other in zip(trials.recordings, originals, strict=True)):
-        return trials.content_hashes(decoder.preprocessing)
-    return replace(trials, recordings=originals).content_hashes(Preprocessing())
+        return trials.store(decoder.preprocessing)
+    return replace(trials, recordings=originals).store(Preprocessing())
 
 
-def _scored_rows(decoder: BrainDecoder, loaded: LoadedRun, hashes: Sequence[str]) -> np.ndarray:
+def _scored_rows(decoder: BrainDecoder, loaded: LoadedRun, as_recorded: SignalStore) -> np.ndarray:
     """Return the windows to score: none that the decoder was fitted on.
 
     Raises:
-        LeakageError: A recording whose content the decoder has seen.
+        LeakageError: A recording whose content the decoder has seen, also cropped or changed.
     """
     trials = loaded.trials
     table = trials.table
@@ -125,15 +142,27 @@ def _scored_rows(decoder: BrainDecoder, loaded: LoadedRun, hashes: Sequence[str]
     if len(rows) == 0:
         raise DataError("The dataset has no test partition left to score.")
     seen = set(decoder.fitted_on)
-    adapted = trials.content_hashes(decoder.preprocessing)
+    hashes, adapted = as_recorded.content_hashes, trials.content_hashes(decoder.preprocessing)
     for index in table["recording"].iloc[rows].unique():
         if hashes[index] in seen or adapted[index] in seen:
             raise LeakageError(
                 f"The decoder was fitted on '{trials.recordings[index].label}' (same content); a score on it means "
-                "nothing. Choose other recordings with datasets.subjects= or paths.data=, or read the "
-                "cross-validated score in its run folder."
+                f"nothing. {_OTHERS}"
             )
+    remembered = read_seen(decoder.provenance)
+    if seen - {one.content_hash for one in remembered}:
+        _LOG.warning(
+            "The decoder was saved without fingerprints of what it was fitted on: exact copies are refused, copies "
+            "that were cropped or changed cannot be known. Train it again to have them refused."
+        )
+    scored = _recordings(trials, rows, as_recorded)
+    refuse_disguised_copies(remembered, scored, fitted="The decoder was fitted", remedy=_OTHERS)
     return rows
+
+
+def _recordings(trials: Trials, rows: np.ndarray, as_recorded: SignalStore) -> list[SeenRecording]:
+    labels = [recording.label for recording in trials.recordings]
+    return recordings_of(trials.table.iloc[rows], labels, as_recorded.content_hashes, as_recorded.fingerprints)
 
 
 def _require_known_labels(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> None:

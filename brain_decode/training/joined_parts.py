@@ -103,16 +103,24 @@ def read_part_of_join(config: DictConfig, entry: Mapping[str, Any], folder: Path
         raise ConfigError(
             f"join= is about retrieval; the target of '{name}' is {trials.task}. Set target.task=retrieval."
         )
-    hashes = replace(trials).content_hashes(decoder.preprocessing)  # a copy, which keeps the stores of the originals
+    store = replace(trials).store(decoder.preprocessing)  # of a copy, which keeps the stores of the originals
+    hashes, fingerprints = store.content_hashes, store.fingerprints
     passports, trials.recordings = accepted_recordings(decoder, trials.recordings, config.get("input_unit"))
-    protocol = protocol_of(own, trials, folder, hashes)
+    protocol = protocol_of(own, trials, folder, hashes, fingerprints)
     if not isinstance(protocol.split, OfficialSplit):
         raise ConfigError(
             f"join= needs split=official, got {protocol.split.name}: the decoders have learnt from the training part "
             "of their datasets, which only the official split keeps."
         )
     (fold,) = protocol.split.folds(trials.table)
-    check_leakage(trials.table, fold, forbids=protocol.split.forbids, zero_shot=True, content_hashes=hashes)
+    check_leakage(
+        trials.table,
+        fold,
+        forbids=protocol.split.forbids,
+        zero_shot=True,
+        content_hashes=hashes,
+        fingerprints=fingerprints,
+    )
     kept = fold.train[trials.table["rejected"].to_numpy()[fold.train] == ""]
     last = inner_folds(trials.table, kept, zero_shot=True)[-1]
     tested, learnt = (frozenset(trials.table["stimulus"].iloc[rows].astype(str)) for rows in (fold.test, fold.train))

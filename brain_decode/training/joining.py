@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError
 from brain_decode.datasets.sealed import collect_openings
+from brain_decode.datasets.seen_recordings import read_seen, saved_seen
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.encoders.base import BrainEmbedding
 from brain_decode.heads.universal_retrieval import UniversalRetrieval
@@ -237,6 +238,7 @@ def _provenance(
         "simulated": any(bool(summary.get("simulated")) for summary in summaries),
         "protocol": "official",
         "fitted_on": sorted({content for one in parts for content in one.decoder.fitted_on}),
+        **saved_seen(recording for one in parts for recording in read_seen(one.decoder.provenance)),
         "fitted_partition": "train",
         "metrics": dict(metrics["baselines"][_of(_HEAD, part)]),
         "receipt": dict(receipt),

@@ -191,6 +191,8 @@ def _trials(
         workers=int(config.get("workers") or 1),
         target_column=chosen.column,
     )
+    if len(entries) == 1:
+        trials.picture_settings, trials.picture_root = entries[0].get("pictures"), root
     if task == "classification":
         trials.class_values = describe_classes({"classes": chosen.classes}, trials.classes)
     if task == "retrieval":
@@ -204,7 +206,6 @@ def _add_features(trials: Trials, config: DictConfig, entries: Sequence[Mapping[
             "Retrieval needs one dataset entry with features: (the vectors of its stimuli); "
             f"got {[entry['name'] for entry in entries]}."
         )
-    trials.picture_settings, trials.picture_root = entries[0].get("pictures"), root
     features, trials.feature_provenance = load_targets(config, entries[0], trials.table, root)
     trials.features, trials.feature_ids, trials.feature_concepts = features.vectors, features.ids, features.concepts
 

@@ -26,7 +26,15 @@ from brain_decode.training.recipes import NESTED_SELECTION, Plan, Recipe
 from brain_decode.training.refit import refit_of
 from brain_decode.training.trials import Trials
 
-__all__ = ["FittedFold", "RefitScores", "design_of", "draw_batches", "permutation_p_values", "sequential_p_values"]
+__all__ = [
+    "FittedFold",
+    "RefitScores",
+    "design_of",
+    "draw_batches",
+    "fitted_folds",
+    "permutation_p_values",
+    "sequential_p_values",
+]
 
 _FIRST_DRAWS = 20  # most decoders that know nothing are settled by these; later batches are twice as large
 _VALUES_AT_ONCE = 16_000_000  # answers held at once, 128 MB
@@ -43,6 +51,13 @@ class FittedFold:
 
     train: np.ndarray
     test: np.ndarray
+
+
+def fitted_folds(trials: Trials, folds: Sequence[Fold]) -> list[FittedFold]:
+    """Return what is fitted and answered of each fold: windows that are not rejected."""
+    kept = trials.table["rejected"].to_numpy() == ""
+    fitted = [FittedFold(fold.train[kept[fold.train]], fold.test[kept[fold.test]]) for fold in folds]
+    return [fold for fold in fitted if len(fold.test)]
 
 
 def design_of(split: Split, folds: Sequence[Fold]) -> Design:
@@ -117,9 +132,7 @@ def permutation_p_values(
     exchange = label_exchange(trials.table, labels if trials.task == "classification" else labels[:, 0])
     if isinstance(exchange, Unavailable):
         return {name: _everywhere(exchange, trials) for name in names}
-    kept = trials.table["rejected"].to_numpy() == ""
-    fitted = [FittedFold(fold.train[kept[fold.train]], fold.test[kept[fold.test]]) for fold in folds]
-    fitted = [fold for fold in fitted if len(fold.test)]
+    fitted = fitted_folds(trials, folds)
     closed = [recipe for recipe in plan.recipes if recipe.is_closed_form]
     scores = {recipe.name: RefitScores(recipe, trials, fitted, settings) for recipe in closed}
     groups: dict[str, Sequence[str]] = {name: (name,) for name in scores}

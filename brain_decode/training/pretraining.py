@@ -14,9 +14,11 @@ from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError
 from brain_decode.core.files import write_atomically
+from brain_decode.datasets.seen_recordings import read_seen, saved_seen, without_fingerprint
 from brain_decode.decoder.pretrained import save_encoder, save_tokenizer
 from brain_decode.encoders.base import Encoder
 from brain_decode.nn.weights_folder import PretrainedPart, read_part
+from brain_decode.signals.sampling import n_samples
 from brain_decode.signals.spec import SignalSpec
 from brain_decode.tokenizers.base import Tokenizer
 from brain_decode.training.batches import Batch, BatchReader
@@ -147,7 +149,7 @@ def _stage(config: DictConfig, data: PretrainingWindows, part: PretrainedPart | 
             raise ConfigError("checkpoint= is the tokenizer an encoder learns from; a tokenizer starts without one.")
         return _Stage("tokenizer", tokenizer)
     entry = data.store.entries[0]
-    spec = SignalSpec(entry.sensors, round(float(config.window_s) * entry.rate_hz), entry.rate_hz)
+    spec = SignalSpec(entry.sensors, n_samples(float(config.window_s), entry.rate_hz), entry.rate_hz)
     settings = dict(OmegaConf.to_container(config.encoder, resolve=True))  # type: ignore[arg-type]
     builder = instantiate({**settings, "_partial_": True, "_convert_": "all"})
     _require_tokenizer(builder.func, part)
@@ -189,6 +191,7 @@ def _receipt(
     told: dict[str, Any] = {
         "datasets": [summary["name"] for summary in data.datasets],
         "content_hashes": data.content_hashes(),
+        "without_fingerprint": without_fingerprint(data.recordings()),
         "held_out": list(data.held_out),
     }
     if part is not None:
@@ -248,6 +251,7 @@ def _provenance(
     before = stage.tokenizer_part.provenance if stage.tokenizer_part is not None else {}
     names = " + ".join(str(summary["name"]) for summary in data.datasets)
     seen = {*data.store.content_hashes, *before.get("fitted_on", ())}
+    remembered = [*read_seen(before), *data.recordings()]
     licences = dict.fromkeys(str(summary.get("licence") or "not stated") for summary in data.datasets)
     return plain(
         {
@@ -256,6 +260,7 @@ def _provenance(
             "licence": "; ".join(licences),
             "simulated": _is_simulated(data) or bool(before.get("simulated")),
             "fitted_on": sorted(seen),
+            **saved_seen(remembered),
             "preprocessing": data.preprocessing.to_json(),
             "metrics": evidence.metrics,
             "receipt": receipt,

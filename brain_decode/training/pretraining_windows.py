@@ -13,9 +13,10 @@ import pandas as pd
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.core.errors import ConfigError, DataError, LeakageError
 from brain_decode.core.progress import track
 from brain_decode.core.seeding import derived_seed
+from brain_decode.datasets.seen_recordings import SeenRecording, recordings_of, refuse_disguised_copies
 from brain_decode.datasets.splits import unit_codes
 from brain_decode.datasets.store import SignalStore, prepare_store
 from brain_decode.datasets.window_table import sliding_window_table
@@ -69,6 +70,11 @@ class PretrainingWindows:
             for number, owner in owners.items()
         }
 
+    def recordings(self) -> list[SeenRecording]:
+        """Return what the weights are to remember."""
+        labels = [entry.label for entry in self.store.entries]
+        return recordings_of(self.table, labels, self.store.content_hashes, self.store.fingerprints)
+
     def signal(self, positions: np.ndarray) -> SignalBatch:
         """Return preprocessed windows, each with the sensors of its recording."""
         rows, montages = self.table.iloc[np.asarray(positions)], self.montages[np.asarray(positions)]
@@ -100,6 +106,7 @@ def load_pretraining_windows(config: DictConfig) -> PretrainingWindows:
     Raises:
         ConfigError: A window, stride or share that cannot be used; a step that would have to be fitted.
         DataError: Broken facts, nothing long enough, or nobody left to train on.
+        LeakageError: A recording that is trained on and kept out as well under another name.
     """
     steps = OmegaConf.to_container(config.preprocessing, resolve=True)
     preprocessing = Preprocessing.from_json(steps)  # type: ignore[arg-type]
@@ -123,6 +130,7 @@ def load_pretraining_windows(config: DictConfig) -> PretrainingWindows:
     table = table.iloc[kept].reset_index(drop=True)
     held_out, names = _held_out(table, float(config.validation_share), int(config.seed))
     positions = np.arange(len(table))
+    _refuse_copies_among_held_out(store, table, held_out)
     return PretrainingWindows(
         store=store,
         table=table,
@@ -198,3 +206,24 @@ def _held_out(table: pd.DataFrame, share: float, seed: int) -> tuple[np.ndarray,
             "recordings of others, or change validation_share."
         )
     return held, tuple(sorted(names))
+
+
+def _refuse_copies_among_held_out(store: SignalStore, table: pd.DataFrame, held_out: np.ndarray) -> None:
+    """Refuse a recording trained on that is kept out as well under another name, exactly or disguised.
+
+    Raises:
+        LeakageError: Names both.
+    """
+    labels = [entry.label for entry in store.entries]
+    trained, kept = (
+        recordings_of(table[side], labels, store.content_hashes, store.fingerprints) for side in (~held_out, held_out)
+    )
+    remedy = "Remove one of the two."
+    twin = {one.content_hash: one for one in trained}
+    for recording in kept:
+        if recording.content_hash in twin:
+            raise LeakageError(
+                f"Pretraining keeps '{recording.name}' out to be measured on, and trains on "
+                f"'{twin[recording.content_hash].name}' of the same content. {remedy}"
+            )
+    refuse_disguised_copies(trained, kept, fitted="Pretraining trains", remedy=remedy)

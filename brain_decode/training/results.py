@@ -67,6 +67,7 @@ class RunResult:
     pictures: Reconstructed | None = None
     design: Design = field(default_factory=Design)
     p_values: Mapping[str, PValues] | None = None
+    transductive: Sequence[str] = ()  # steps of any decoder that use the unlabelled signal of what is scored
 
 
 def score(predictions: pd.DataFrame, run: RunResult, p_values: PValues | None = None) -> dict[str, Any]:
@@ -109,6 +110,8 @@ def _metrics(run: RunResult) -> dict[str, Any]:
         "simulated": _is_simulated(run),
         "task": run.task,
         "protocol": run.protocol,
+        "transductive": bool(run.transductive),
+        "transductive_steps": list(run.transductive),
         "decoder": run.decoder,
         "selected": run.selected,
         "folds": list(run.folds),

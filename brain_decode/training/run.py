@@ -14,13 +14,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from brain_decode.core.errors import ConfigError
-from brain_decode.datasets.leakage import refuse_pretraining_overlap
+from brain_decode.datasets.fingerprint import Fingerprint
 from brain_decode.datasets.new_subject_splits import LeaveSubjectOutZeroShot
+from brain_decode.datasets.seen_recordings import SeenRecording, recordings_of, saved_seen, without_fingerprint
 from brain_decode.datasets.splits import Fold, OfficialSplit, ScoreOnly, Split
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.intervals import Design
 from brain_decode.evaluation.scoring import PValues
-from brain_decode.nn.weights_folder import read_part
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.training.crossvalidation import CrossValidation, Protocol, cross_validate, fit_final
 from brain_decode.training.describing import describe_windows
@@ -35,16 +35,24 @@ from brain_decode.training.recipes import Plan, plan_from_config
 from brain_decode.training.reconstructing import Drawing, drawing_from_config, reconstruct
 from brain_decode.training.recording_passports import passport_evidence, passports_against_first, repairs
 from brain_decode.training.results import RunResult, write_results
+from brain_decode.training.seen_in_pretraining import (
+    pretrained_parts,
+    refuse_what_pretraining_saw,
+    seen_hashes,
+    seen_recordings,
+)
 from brain_decode.training.trials import Trials
 from brain_decode.training.unfinished import describe_run, require_still_there, state_folder, unfinished
 
-__all__ = ["protocol_of", "train"]
+__all__ = ["PlannedRun", "prepare_run", "protocol_of", "train"]
 
 _KEEPS_TEST_UNSEEN = (OfficialSplit, LeaveSubjectOutZeroShot)  # their saved decoder has met no test picture
 
 
 @dataclass(frozen=True)
-class _Planned:
+class PlannedRun:
+    """What a run is going to do, before anything is fitted."""
+
     config: DictConfig
     loaded: LoadedRun
     plan: Plan
@@ -71,13 +79,13 @@ def train(config: DictConfig, folder: Path) -> Path:
 
         return train_joint(config, folder)
     started = datetime.now(UTC)
-    planned = _prepare(config, folder)
+    planned = prepare_run(config, folder)
     described = describe_run(config, planned.protocol.hashes, planned.loaded.trials.feature_provenance)
     with unfinished(folder, described):
         return _run(planned, folder, started)
 
 
-def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
+def _run(planned: PlannedRun, folder: Path, started: datetime) -> Path:
     """Fit, score and write; what networks have learnt is kept beside until all is written."""
     config = planned.config
     result = cross_validate(planned.plan, planned.loaded.trials, planned.protocol)
@@ -114,6 +122,7 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
         pictures=pictures,
         design=design,
         p_values=_p_values(planned, design, folds),
+        transductive=_transductive(planned.plan),
     )
     require_still_there(folder)
     metrics = write_results(run, config, folder)
@@ -122,7 +131,7 @@ def _run(planned: _Planned, folder: Path, started: datetime) -> Path:
     return folder
 
 
-def _p_values(planned: _Planned, design: Design, folds: Sequence[Fold]) -> Mapping[str, PValues] | None:
+def _p_values(planned: PlannedRun, design: Design, folds: Sequence[Fold]) -> Mapping[str, PValues] | None:
     """Return p-values of decoders that are fitted again; None where fixed ones have a valid test."""
     if not design.needs_refit:
         return None
@@ -132,30 +141,33 @@ def _p_values(planned: _Planned, design: Design, folds: Sequence[Fold]) -> Mappi
     )
 
 
-def _prepare(config: DictConfig, folder: Path) -> _Planned:
+def prepare_run(config: DictConfig, folder: Path) -> PlannedRun:
+    """Read the recordings of a configuration and settle what is fitted on what; refuses what leaks."""
     steps = OmegaConf.to_container(config.preprocessing, resolve=True)
     if not isinstance(steps, dict):
         raise ConfigError("preprocessing must be a mapping with signal_steps and window_steps.")
     preprocessing = Preprocessing.from_json({str(key): value for key, value in steps.items()})
     loaded = load_run(config, preprocessing)
     plan = plan_from_config(config, loaded.trials.task, loaded.trials.recordings[0].space)
-    hashes = loaded.trials.content_hashes(plan.recipes[0].build_preprocessing())
-    names = [recording.label for recording in loaded.trials.recordings]
-    refuse_pretraining_overlap(_seen_in_pretraining(plan), dict(zip(names, hashes, strict=True)))
+    preprocessing = plan.recipes[0].build_preprocessing()
+    hashes, fingerprints = loaded.trials.content_hashes(preprocessing), loaded.trials.fingerprints(preprocessing)
     drawing = drawing_from_config(config, loaded.trials)
-    protocol = replace(protocol_of(config, loaded.trials, folder, hashes), keeps_answers=drawing is not None)
-    protocol = over_filters(protocol, plan, loaded.trials)
-    return _Planned(config, loaded, plan, protocol, drawing)
+    protocol = protocol_of(config, loaded.trials, folder, hashes, fingerprints)
+    protocol = over_filters(replace(protocol, keeps_answers=drawing is not None), plan, loaded.trials)
+    planned = PlannedRun(config, loaded, plan, protocol, drawing)
+    refuse_what_pretraining_saw(pretrained_parts(plan), _recordings(planned, loaded.trials.table), protocol.split)
+    return planned
 
 
-def _seen_in_pretraining(plan: Plan) -> list[str]:
-    """Return the content hashes of the recordings that pretrained parts of a plan were trained on."""
-    sources = {recipe.pretrained_source for recipe in plan.recipes} - {None}
-    parts = [read_part(str(source)) for source in sources]
-    return sorted({content for part in parts for content in part.provenance.get("fitted_on", ())})
+def _recordings(planned: PlannedRun, rows: pd.DataFrame) -> list[SeenRecording]:
+    """Return the recordings that rows of the window table come from."""
+    labels = [recording.label for recording in planned.loaded.trials.recordings]
+    return recordings_of(rows, labels, planned.protocol.hashes, planned.protocol.fingerprints)
 
 
-def protocol_of(config: DictConfig, trials: Trials, folder: Path, hashes: Sequence[str]) -> Protocol:
+def protocol_of(
+    config: DictConfig, trials: Trials, folder: Path, hashes: Sequence[str], fingerprints: Sequence[Fingerprint] = ()
+) -> Protocol:
     """Return how a run splits, fits, guards and scores.
 
     Args:
@@ -163,6 +175,7 @@ def protocol_of(config: DictConfig, trials: Trials, folder: Path, hashes: Sequen
         trials: The run's windows.
         folder: Run folder.
         hashes: Content hash of each recording.
+        fingerprints: Fingerprint of each recording.
     """
     split: Split = instantiate(OmegaConf.to_container(config.split, resolve=True))
     settings = FitSettings(
@@ -176,7 +189,15 @@ def protocol_of(config: DictConfig, trials: Trials, folder: Path, hashes: Sequen
     gallery = gallery_kind(config.get("gallery"))
     # Retrieval is about pictures that were never trained on, whatever the split.
     zero_shot = split.zero_shot or trials.task == "retrieval"
-    return Protocol(split, settings, gallery, zero_shot, hashes, n_permutations=_n_permutations(config))
+    return Protocol(
+        split,
+        settings,
+        gallery,
+        zero_shot,
+        hashes,
+        n_permutations=_n_permutations(config),
+        fingerprints=fingerprints,
+    )
 
 
 def _n_permutations(config: DictConfig) -> int:
@@ -193,29 +214,35 @@ def _trainer(config: DictConfig, folder: Path) -> dict[str, Any]:
     return settings | ({"logger_folder": str(folder / name)} if name else {})
 
 
-def _final_decoder(planned: _Planned, result: CrossValidation) -> tuple[FittedDecoder, str]:
+def _final_decoder(planned: PlannedRun, result: CrossValidation) -> tuple[FittedDecoder, str]:
     """Return the decoder to save: the fold's own where an official test part stays sealed, else a refit on all."""
     if isinstance(planned.protocol.split, OfficialSplit):
         return result.fitted[0], str(result.folds[0]["selected"])
     return fit_final(planned.plan, planned.loaded.trials, planned.protocol)
 
 
+def _transductive(plan: Plan) -> tuple[str, ...]:
+    """Return the steps of any recipe that use the unlabelled signal of what is scored."""
+    steps = [name for recipe in plan.recipes for name in recipe.build_preprocessing().transductive_steps]
+    return tuple(dict.fromkeys(steps))
+
+
 def _classes(trials: Trials) -> tuple[str, ...]:
     return trials.classes if trials.task == "classification" else ()
 
 
-def _passport(planned: _Planned) -> dict[str, Any] | None:
+def _passport(planned: PlannedRun) -> dict[str, Any] | None:
     """Return how each recording differs from the first, for the report."""
     preprocessing = planned.plan.recipes[0].build_preprocessing()
     return passport_evidence(passports_against_first(planned.loaded.trials, preprocessing), "the first recording")
 
 
-def _oracle(planned: _Planned) -> dict[str, float] | None:
+def _oracle(planned: PlannedRun) -> dict[str, float] | None:
     """Return the ceiling of a simulated dataset; it holds for the official test pictures only."""
     return planned.loaded.oracle if isinstance(planned.protocol.split, OfficialSplit) else None
 
 
-def _evoked(planned: _Planned, own: pd.DataFrame) -> dict[str, Any] | None:
+def _evoked(planned: PlannedRun, own: pd.DataFrame) -> dict[str, Any] | None:
     """Return class averages for the report; descriptive, made from scored windows and never used to fit."""
     trials = planned.loaded.trials
     if trials.task != "classification":
@@ -226,7 +253,7 @@ def _evoked(planned: _Planned, own: pd.DataFrame) -> dict[str, Any] | None:
     return describe_windows(trials, preprocessing, rows, trials.classes, note=note)
 
 
-def _fitted_rows(planned: _Planned, trials: Trials) -> np.ndarray:
+def _fitted_rows(planned: PlannedRun, trials: Trials) -> np.ndarray:
     """Return the rows of the window table that the saved decoder was fitted on."""
     if isinstance(planned.protocol.split, ScoreOnly):
         return np.zeros(0, dtype=int)
@@ -235,11 +262,12 @@ def _fitted_rows(planned: _Planned, trials: Trials) -> np.ndarray:
     return planned.protocol.split.final_rows(trials.table)
 
 
-def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> dict[str, Any]:
+def _receipt(planned: PlannedRun, result: CrossValidation, started: datetime) -> dict[str, Any]:
     trials, hashes = planned.loaded.trials, planned.protocol.hashes
     data = {
         "datasets": [summary["name"] for summary in planned.loaded.datasets],
         "content_hashes": {r.label: h for r, h in zip(trials.recordings, hashes, strict=True)},
+        "without_fingerprint": without_fingerprint(_recordings(planned, trials.table)),
         **({"stimuli": trials.feature_provenance} if trials.feature_provenance else {}),
     }
     return receipt_of(
@@ -254,7 +282,7 @@ def _receipt(planned: _Planned, result: CrossValidation, started: datetime) -> d
 
 
 def _provenance(
-    planned: _Planned,
+    planned: PlannedRun,
     decoder: BrainDecoder,
     metrics: Mapping[str, Any],
     receipt: Mapping[str, Any],
@@ -262,8 +290,7 @@ def _provenance(
 ) -> dict[str, Any]:
     trials = planned.loaded.trials
     used = trials.table.iloc[_fitted_rows(planned, trials)]
-    own = {planned.protocol.hashes[index] for index in used["recording"].unique()}
-    seen = sorted(own | set(_seen_in_pretraining(planned.plan)))
+    own, parts = _recordings(planned, used), pretrained_parts(planned.plan)
     names = [str(summary["name"]) for summary in planned.loaded.datasets]
     return {
         "name": f"{selected} on {' + '.join(names)}",
@@ -272,7 +299,8 @@ def _provenance(
         "licence": "; ".join(str(summary.get("licence") or "not stated") for summary in planned.loaded.datasets),
         "simulated": any(bool(summary.get("simulated")) for summary in planned.loaded.datasets),
         "protocol": planned.protocol.split.name,
-        "fitted_on": seen,
+        "fitted_on": sorted({*(recording.content_hash for recording in own), *seen_hashes(parts)}),
+        **saved_seen([*seen_recordings(parts), *own]),
         "fitted_partition": "train" if isinstance(planned.protocol.split, _KEEPS_TEST_UNSEEN) else "all",
         "metrics": dict(metrics["metrics"]),
         "receipt": dict(receipt),

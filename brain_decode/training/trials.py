@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.datasets.fingerprint import Fingerprint
 from brain_decode.datasets.store import SignalStore, prepare_store
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.amplitude import amplitude_sample, typical_amplitudes
@@ -25,6 +27,8 @@ from brain_decode.signals.windows import Windows
 from brain_decode.stimuli.pictures import PictureFiles
 
 __all__ = ["RepetitionGroups", "Trials", "repetition_groups"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass
@@ -123,6 +127,19 @@ class Trials:
         return PictureFiles.from_config(settings, self.picture_root) if settings else None
 
     @cached_property
+    def picture_hashes(self) -> dict[str, str]:
+        """Content hash of the picture of each stimulus that was shown and has one; none where they are not here."""
+        if not self.picture_settings:
+            return {}
+        try:
+            pictures = PictureFiles.from_config(self.picture_settings, self.picture_root)
+        except DataError as error:
+            _LOG.info("Pictures are compared by name only: %s", error)
+            return {}
+        shown = set(self.table["stimulus"].astype(str)).intersection(pictures.ids)
+        return {name: pictures.content_hash(name) for name in sorted(shown)}
+
+    @cached_property
     def classes(self) -> tuple[str, ...]:
         """Class labels, sorted; read from the table once."""
         return tuple(sorted({str(label) for label in self.table["label"]}))
@@ -182,6 +199,10 @@ class Trials:
     def content_hashes(self, preprocessing: Preprocessing) -> list[str]:
         """Return the content hash of each recording."""
         return list(self.store(preprocessing).content_hashes)
+
+    def fingerprints(self, preprocessing: Preprocessing) -> list[Fingerprint]:
+        """Return the fingerprint of each recording."""
+        return self.store(preprocessing).fingerprints
 
 
 @dataclass(frozen=True)

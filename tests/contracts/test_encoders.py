@@ -107,6 +107,26 @@ def test_a_network_gives_every_weight_a_gradient(name: str):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_an_encoder_that_says_it_sees_no_labels_is_fitted_alike_to_any(name: str):
+    encoder = encoder_of(name)
+    if not isinstance(encoder, ClosedFormEncoder) or encoder.sees_labels:
+        pytest.skip("fitted to labels, or not in closed form")
+    fitted = {key: value.clone() for key, value in encoder.state_dict().items()}
+    for labels in (None, np.arange(N_WINDOWS) // 2 % 2):
+        encoder.fit(batch(), labels)
+        assert all(torch.equal(value, fitted[key]) for key, value in encoder.state_dict().items())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fitting_returns_the_embedding_of_the_training_windows(name: str):
+    encoder = encoder_of(name)
+    if not isinstance(encoder, ClosedFormEncoder):
+        pytest.skip("not fitted in closed form")
+    embedding = encoder.fit(batch(), np.arange(N_WINDOWS) % 2)
+    assert torch.allclose(embedding.pooled, encoder(batch()).pooled, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_the_architecture_is_the_name_of_its_module(name: str):
     encoder = encoder_of(name)
     assert type(encoder).__module__ == f"brain_decode.encoders.{encoder.architecture}"

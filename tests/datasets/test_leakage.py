@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from brain_decode.core.errors import DataError, LeakageError
+from brain_decode.datasets.fingerprint import Fingerprint, fingerprint_of_signal
 from brain_decode.datasets.leakage import check_leakage, window_label
 from brain_decode.datasets.splits import Fold
 
@@ -132,6 +133,31 @@ def test_a_recording_stored_twice_on_one_side_is_no_leak() -> None:
 
 def test_blocks_of_one_recording_are_not_a_duplicate() -> None:
     check_leakage(make_table(), fold([0], [2]), content_hashes=["a", "b", "c"])
+
+
+def sketch_of(seed: int, first: int = 0) -> Fingerprint:
+    samples = np.random.default_rng(seed).standard_normal((4, 4000))
+    return fingerprint_of_signal(samples[:, first:], 100.0)
+
+
+def test_a_cropped_copy_under_another_name_is_refused() -> None:
+    prints = [sketch_of(0), sketch_of(1), sketch_of(0, first=500)]
+    told = (
+        r"'sub-01_ses-a_run-1' \(recording 0, training\) and 'sub-02_ses-a_run-1' \(recording 2, test\) hold the same "
+        r"signal for 34 s, cropped or changed .* Remove one of them"
+    )
+    with pytest.raises(LeakageError, match=told):
+        check_leakage(make_table(), fold([0], [5]), content_hashes=["a", "b", "c"], fingerprints=prints)
+
+
+def test_copies_on_one_side_are_no_leak() -> None:
+    prints = [sketch_of(0), sketch_of(0, first=500), sketch_of(1)]
+    check_leakage(make_table(), fold([0, 3], [5]), fingerprints=prints)
+
+
+def test_recordings_without_fingerprint_pass() -> None:
+    absent = Fingerprint(absent="it is shorter than 13 s")
+    check_leakage(make_table(), fold([0], [5]), fingerprints=[absent] * 3)
 
 
 def test_missing_hashes_are_counted() -> None:

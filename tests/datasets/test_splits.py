@@ -10,11 +10,12 @@ import pytest
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from brain_decode.core.errors import ConfigError, DataError
+from brain_decode.core.errors import ConfigError, DataError, LeakageError
 from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.splits import (
     ContiguousKFold,
+    Fold,
     LeaveConceptOut,
     LeaveRunOut,
     LeaveSessionOut,
@@ -23,6 +24,7 @@ from brain_decode.datasets.splits import (
     Split,
     overlap_partner,
     trial_codes,
+    trial_order,
     unit_codes,
 )
 from brain_decode.signals.reach import Reach
@@ -407,3 +409,37 @@ def test_inner_blocks_after_a_step_on_the_whole_recording_are_refused() -> None:
     with pytest.raises(ConfigError, match="Validation inside the training part holds out parts .* 'detrend'"):
         inner_folds(table, np.arange(len(table)), reach=reach)
     assert inner_folds(make_table(runs=4), np.arange(80), reach=reach)
+
+
+def cut_with_onsets(spacing_s: float = 1.0, trials: int = 20, length_s: float = 5.0) -> pd.DataFrame:
+    """Cut trials of one recording whose onsets are known, `spacing_s` apart and `length_s` long."""
+    table = make_table(runs=1, trials=trials, cut=True)
+    return table.assign(is_cut=True, onset_s=np.arange(trials) * spacing_s, start_s=0.0, stop_s=length_s)
+
+
+def test_cut_trials_of_known_onset_that_share_samples_overlap() -> None:
+    table = cut_with_onsets()
+    partner = overlap_partner(table, np.array([10]), np.array([0, 6, 15]))
+    assert partner.tolist() == [6]
+    assert overlap_partner(table.assign(onset_s=np.nan), np.array([10]), np.array([6])).tolist() == [-1]
+
+
+def test_overlapping_cut_trials_on_both_sides_are_refused() -> None:
+    table = cut_with_onsets()
+    with pytest.raises(LeakageError, match=r"trial 9 \[9.000, 14.000\) s .* overlaps test window .*trial 10 \[10.000"):
+        check_leakage(table, Fold("f", np.arange(10), np.arange(10, 20)))
+
+
+def test_contiguous_folds_of_cut_trials_keep_seconds_free_where_onsets_are_known() -> None:
+    table = cut_with_onsets()
+    for fold in ContiguousKFold(n_folds=2, gap_s=2.0, gap_trials=1).folds(table):
+        assert fold.gap == {"gap_s": 2.0, "gap_trials": 1, "n_in_gap": 6}
+        check_leakage(table, fold)
+    sparse = cut_with_onsets(spacing_s=60.0)
+    assert [fold.gap["n_in_gap"] for fold in ContiguousKFold(n_folds=2, gap_s=2.0).folds(sparse)] == [1, 1]
+
+
+def test_cut_trials_are_ordered_by_onset_where_every_onset_of_the_recording_is_known() -> None:
+    table = cut_with_onsets(trials=4).assign(onset_s=[3.0, 0.0, 2.0, 1.0])
+    assert trial_order(table)[1].tolist() == [3, 0, 2, 1]
+    assert trial_order(table.assign(onset_s=[3.0, 0.0, np.nan, 1.0]))[1].tolist() == [0, 1, 2, 3]

@@ -227,3 +227,47 @@ def test_the_manifest_states_what_was_done(tmp_path: Path) -> None:
     manifest = json.loads(entry.path.with_suffix(".json").read_text())
     assert manifest["shape"] == [1000, 3] and manifest["dtype"] == "float32"
     assert manifest["steps"][0]["step"] == "doubled" and manifest["rate_hz"] == 100.0
+
+
+def long_recording(seed: int = 0, **changes: object) -> Recording:
+    data = np.random.default_rng(seed).normal(size=(4, 3000))
+    return recording(source=ArraySource(data), **changes)
+
+
+def test_the_fingerprint_is_that_of_the_recording_before_any_step(tmp_path: Path) -> None:
+    plain = prepare_store([long_recording()], [], tmp_path).fingerprints[0]
+    assert plain.code
+    assert prepare_store([long_recording()], [Doubled()], tmp_path).fingerprints[0] == plain
+
+
+def test_the_fingerprint_is_read_back_from_the_manifest(tmp_path: Path) -> None:
+    made = prepare_store([long_recording()], [], tmp_path).fingerprints
+    assert prepare_store([long_recording()], [], tmp_path).fingerprints == made
+
+
+def test_the_manifest_says_why_a_recording_has_no_fingerprint(tmp_path: Path) -> None:
+    entry = prepare_store([recording()], [], tmp_path).entries[0]
+    manifest = json.loads(entry.path.with_suffix(".json").read_text())
+    assert manifest["fingerprint"] == {"absent": "it is shorter than 13 s"}
+
+
+def test_entries_of_an_older_release_get_the_fingerprint_they_lack(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    entry = prepare_store([long_recording()], [], tmp_path).entries[0]
+    manifest = entry.path.with_suffix(".json")
+    saved = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({key: value for key, value in saved.items() if key != "fingerprint"}))
+    written = entry.path.stat().st_mtime_ns
+    with caplog.at_level("INFO", logger="brain_decode"):
+        again = prepare_store([long_recording()], [], tmp_path)
+    assert "was prepared by an older release; its fingerprint is added" in caplog.text
+    assert again.fingerprints == [entry.fingerprint]
+    assert json.loads(manifest.read_text()) == saved and entry.path.stat().st_mtime_ns == written
+
+
+def test_cut_trials_have_a_fingerprint(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).normal(size=(60, 4, 100))
+    events = pd.DataFrame({"onset_s": np.arange(60.0), "duration_s": 0.0, "trial_type": "a"})
+    cut = recording(source=TrialArraySource(data), events=events, continuous=False)
+    assert prepare_store([cut], [], tmp_path).fingerprints[0].kind == "trials"

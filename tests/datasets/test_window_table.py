@@ -7,7 +7,7 @@ import pytest
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.datasets.base import EventTarget, Facts, check_facts
 from brain_decode.datasets.window_table import build_window_table, sliding_window_table
-from brain_decode.signals.recording import ArraySource, Entities, Recording
+from brain_decode.signals.recording import ArraySource, Entities, Recording, TrialArraySource
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.windows import WINDOW_COLUMNS
 
@@ -100,3 +100,20 @@ def test_facts_that_hold_pass_and_new_participants_warn() -> None:
 def test_a_broken_fact_names_recording_expected_and_received(facts: Facts, scale: float, message: str) -> None:
     with pytest.raises(DataError, match=f"sub-01: .*{message}"):
         check_facts(facts, [recording(scale)])
+
+
+def test_cut_trials_keep_their_onsets_and_times_relative_to_the_event() -> None:
+    events = pd.DataFrame({"onset_s": [10.0, 11.0, np.nan], "duration_s": 0.0, "trial_type": ["cat", "dog", "cat"]})
+    cut = Recording(
+        Entities("01"),
+        Sensors(("A",), ("eeg",)),
+        100.0,
+        events,
+        TrialArraySource(np.zeros((3, 1, 500))),
+        continuous=False,
+        start_s=-1.0,
+    )
+    table = build_window_table([cut], dataset="d", target=EventTarget(), start_s=0.0, stop_s=2.0).table
+    np.testing.assert_array_equal(table["onset_s"], [10.0, 11.0, np.nan])
+    assert table["start_s"].tolist() == [0.0] * 3 and table["is_cut"].all()
+    assert not windows(EventTarget()).table["is_cut"].any()

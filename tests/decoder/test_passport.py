@@ -13,9 +13,11 @@ import pytest
 from brain_decode import BrainDecoder
 from brain_decode.core.errors import ConfigError, SpecMismatch
 from brain_decode.decoder.brain_decoder import InputSpec
+from brain_decode.decoder.input_windows import windows_of
 from brain_decode.encoders.tangent_space import TangentSpace
 from brain_decode.heads.logistic_regression import LogisticRegression
 from brain_decode.preprocessing.base import Preprocessing
+from brain_decode.preprocessing.channels import Rereference
 from brain_decode.preprocessing.filters import BandPass, Notch
 from brain_decode.signals.batch import SignalBatch
 from brain_decode.signals.mne_conversion import recording_from_raw, sensors_from_info
@@ -144,6 +146,20 @@ def test_reference_mains_and_bad_channels_that_differ_are_noted(decoder: BrainDe
     passport = notching.passport(recording)
     assert passport.is_accepted
     assert {line.what for line in passport.remarks} == {"reference", "line frequency", "bad channels"}
+
+
+def test_a_channel_marked_as_bad_stays_so_under_the_decoders_name(decoder: BrainDecoder) -> None:
+    raw = raw_of()
+    raw.load_data()._data[NAMES.index("O1")] *= 1e4
+    raw.info["bads"] = ["O1"]
+    raw.rename_channels({name: name.upper() for name in NAMES})
+    referenced = replace(decoder, preprocessing=Preprocessing([Rereference()]))
+    windows = windows_of(raw, referenced.preprocessing, referenced.input_spec)
+    clean = raw_of()
+    clean.info["bads"] = ["O1"]
+    expected = windows_of(clean, referenced.preprocessing, referenced.input_spec)
+    good = [index for index, name in enumerate(NAMES) if name != "O1"]
+    np.testing.assert_array_equal(windows.data[:, good], expected.data[:, good])
 
 
 def test_a_passport_is_plain_data_and_its_text_fits_a_terminal(decoder: BrainDecoder) -> None:

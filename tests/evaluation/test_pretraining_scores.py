@@ -47,7 +47,7 @@ def test_the_mean_leaves_out_unknown_values_and_its_interval_covers_it():
     table = pd.DataFrame(
         {"dataset": "d", "subject": [str(i % 6) for i in range(61)], "session": "", "task": "", "run": ""}
     )
-    entry = mean_with_interval(values, table, seed=0)
+    entry = mean_with_interval(values, table)
     low, high = entry["ci95"]
     assert entry["value"] == pytest.approx(0.5) and low < 0.5 < high
-    assert (entry["n"], entry["people"], entry["cluster"]) == (60, 6, "subject")
+    assert (entry["n"], entry["people"], entry["ci95_about"]) == (60, 6, "new subjects")

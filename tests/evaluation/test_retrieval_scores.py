@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from brain_decode.core.errors import DataError
+from brain_decode.evaluation.intervals import Design
 from brain_decode.evaluation.retrieval import ranks_of_truth
 from brain_decode.evaluation.retrieval_null import shown_ranks
 from brain_decode.evaluation.retrieval_scores import P_METHOD, score_retrieval
 
-FEW = {"n_bootstrap": 200, "n_permutations": 199}
+FEW = {"n_permutations": 199}
 
 
 def retrieval(ranks: np.ndarray, size: int) -> pd.DataFrame:
@@ -39,11 +40,13 @@ def test_perfect_retrieval_is_one_everywhere_with_the_smallest_p() -> None:
     assert set(scores) == {"top1", "top5", "2_way", "4_way", "10_way", "50_way", "100_way"}
     assert scores["top1"] == {
         "value": 1.0,
-        "ci95": [1.0, 1.0],
+        "ci95": [pytest.approx(0.025 ** (1 / 200)), 1.0],
+        "ci95_about": "these subjects",
+        "ci95_new_subjects": [None, None],
+        "ci95_reason": "new subjects: 1 subject was scored; a statement about new subjects takes 5",
         "chance": pytest.approx(1 / 200),
         "p_permutation": 1 / 200,
         "p_method": P_METHOD,
-        "p_reason": None,
         "n_permutations": 199,
         "p_smallest": 1 / 200,
         "n": 200,
@@ -58,18 +61,16 @@ def test_ranks_spread_evenly_are_exactly_at_chance() -> None:
 
 def test_a_table_without_the_ranks_of_the_others_has_no_p_and_says_why() -> None:
     score = score_retrieval(retrieval(np.arange(100), 100), **FEW)["top1"]
-    assert (score["p_permutation"], score["p_method"], score["p_smallest"]) == (None, None, None)
-    assert score["p_reason"] == "the table of answers does not hold the ranks of the other shown stimuli"
+    assert score["p_permutation"] is None and "p_method" not in score
+    assert score["p_reason"] == "the answers do not hold the ranks of the other shown stimuli"
 
 
 def test_fixed_decoders_of_a_cross_validation_get_no_p() -> None:
     frame = answered(np.eye(40), np.arange(40))
-    score = score_retrieval(frame, single_test_set=False, **FEW)["top1"]
+    score = score_retrieval(frame, design=Design("concept", 5, 0.25, needs_refit=True), **FEW)["top1"]
     assert score["p_permutation"] is None and score["chance"] == pytest.approx(1 / 40)
     assert score["p_reason"] == "fixed decoders in cross-validation share training data"
-    assert (
-        score_retrieval(frame, n_bootstrap=10, n_permutations=0)["top1"]["p_reason"] == "no permutation was asked for"
-    )
+    assert "p_reason" not in score_retrieval(frame, n_permutations=0)["top1"]
     one = score_retrieval(frame[:1], **FEW)["top1"]
     assert one["p_permutation"] is None and one["p_reason"] == "one shown stimulus cannot be permuted"
 
@@ -124,7 +125,7 @@ def test_p_holds_its_level_where_there_is_nothing_to_decode(setting: str) -> Non
         else:
             similarity = rng.normal(size=(60, n_candidates)) + rng.normal(size=n_candidates)
         frame = answered(similarity, truth, subject=np.repeat(["01", "02", "03"], 20))
-        scores = score_retrieval(frame, n_bootstrap=2, n_permutations=99, seed=int(rng.integers(1 << 30)))
+        scores = score_retrieval(frame, n_permutations=99, seed=int(rng.integers(1 << 30)))
         p_values.append(scores["2_way"]["p_permutation"])
     # 99 % of a binomial with 300 draws at 5 %.
     assert np.mean(np.array(p_values) <= 0.05) <= 25 / n_draws

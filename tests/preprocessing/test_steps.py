@@ -12,7 +12,7 @@ from scipy import signal as scipy_signal
 
 from brain_decode.core.errors import ConfigError, DataError, SpecMismatch
 from brain_decode.preprocessing.alignment import EuclideanAlignment
-from brain_decode.preprocessing.base import Continuous
+from brain_decode.preprocessing.base import Continuous, Preprocessing
 from brain_decode.preprocessing.channels import DropChannels, KeepChannels, Pick, Rereference
 from brain_decode.preprocessing.filters import BandPass, Notch, Resample
 from brain_decode.preprocessing.noise_normalisation import (
@@ -356,3 +356,18 @@ def test_an_unseen_domain_may_be_aligned_by_its_own_windows() -> None:
     flat = step.apply(windows(5 * rng.standard_normal((20, 3, 50)), subject="2")).data.swapaxes(0, 1).reshape(3, -1)
     np.testing.assert_allclose(flat @ flat.T / flat.shape[1], np.eye(3), atol=1e-12)
     assert not step.is_causal
+
+
+def test_steps_that_use_all_that_is_scored_are_transductive() -> None:
+    lists = {
+        "signal_steps": [
+            {"step": "bandpass", "settings": {"low_hz": 1.0}},
+            {"step": "zscore_recording"},
+            {"step": "interpolate_bads", "settings": {"detect": False}},
+        ],
+        "window_steps": [{"step": "zscore"}, {"step": "euclidean_alignment", "settings": {"unseen": "own"}}],
+    }
+    steps = Preprocessing.from_json(lists)
+    assert steps.transductive_steps == ("zscore_recording", "euclidean_alignment")
+    lists["window_steps"][1]["settings"] = {"unseen": "pooled"}
+    assert Preprocessing.from_json(lists).transductive_steps == ("zscore_recording",)

@@ -134,3 +134,31 @@ def test_the_wrong_kind_is_refused_with_the_right_function() -> None:
         recording_to_raw(recording_from_epochs(make_epochs()))
     with pytest.raises(DataError, match="Use recording_to_raw"):
         recording_to_epochs(recording_from_raw(eeg_raw(), Entities("01")))
+
+
+def epochs_at(samples: list[int]) -> mne.EpochsArray:
+    """Return trials of 50 samples at 100 Hz with these sample numbers."""
+    events = np.column_stack([samples, np.zeros(len(samples)), np.ones(len(samples))]).astype(int)
+    info = mne.create_info(["Fz"], 100.0, "eeg")
+    return mne.EpochsArray(np.zeros((len(samples), 1, 50)), info, events=events, verbose="ERROR")
+
+
+def test_trials_keep_the_times_of_their_events() -> None:
+    assert recording_from_epochs(epochs_at([100, 130, 400])).events["onset_s"].tolist() == [1.0, 1.3, 4.0]
+
+
+def test_trials_of_a_lower_rate_keep_the_times_of_the_signal_they_were_cut_from() -> None:
+    raw = mne.io.RawArray(np.zeros((1, 1000)), mne.create_info(["Fz"], 100.0, "eeg"), verbose="ERROR")
+    events = np.array([[100, 0, 1], [130, 0, 1], [400, 0, 1]])
+    raw.filter(None, 10.0, verbose="ERROR")
+    epochs = mne.Epochs(raw, events, tmin=0.0, tmax=0.5, baseline=None, preload=True, verbose="ERROR")
+    assert recording_from_epochs(epochs.decimate(2)).events["onset_s"].tolist() == [1.0, 1.3, 4.0]
+
+
+@pytest.mark.parametrize("samples", [[0, 1, 2], [7, 57, 107], [100, 400, 50]])
+def test_sample_numbers_that_only_count_trials_are_no_times(samples: list[int]) -> None:
+    assert recording_from_epochs(epochs_at(samples)).events["onset_s"].isna().all()
+
+
+def test_counted_trials_stay_without_times_when_some_are_dropped() -> None:
+    assert recording_from_epochs(epochs_at([0, 1, 2, 3])[[0, 2, 3]]).events["onset_s"].isna().all()

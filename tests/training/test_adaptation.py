@@ -17,6 +17,7 @@ import yaml
 from brain_decode.cli.app import main
 from brain_decode.core.errors import ConfigError, LeakageError, MissingExtra, SpecMismatch
 from brain_decode.datasets.leakage import refuse_pretraining_overlap
+from brain_decode.datasets.seen_recordings import SeenRecording, saved_seen
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.pretrained import pretrained_encoder, save_encoder, save_tokenizer
 from brain_decode.encoders.brainomni import BrainOmni
@@ -38,10 +39,11 @@ CHANNELS = ("Fz", "Cz", "Pz", "Oz")
 SPEC = SignalSpec(Sensors(CHANNELS, ("eeg",) * 4, np.random.default_rng(0).normal(0, 0.06, (4, 12))), 128, 256.0)
 
 
-def save(folder: Path, fitted_on: tuple[str, ...] = ()) -> BrainOmni:
+def save(folder: Path, fitted_on: tuple[str, ...] = (), seen: tuple[SeenRecording, ...] = ()) -> BrainOmni:
     torch.manual_seed(5)
     encoder = BrainOmni(SPEC, tokenizer=dict(TOKENIZER), dim=16, n_heads=4, depth=3, dropout=0.0)
-    save_encoder(encoder, folder, {"name": "small", "fitted_on": list(fitted_on), "licence": "CC0"})
+    provenance = {"name": "small", "fitted_on": list(fitted_on), **saved_seen(seen), "licence": "CC0"}
+    save_encoder(encoder, folder, provenance)
     return encoder
 
 
@@ -202,6 +204,24 @@ def test_a_probe_on_recordings_of_pretraining_is_refused(
     capsys.readouterr()
     assert train("baselines=[]", f"out={tmp_path / 'refused'}") == 1
     assert name in capsys.readouterr().err and not (tmp_path / "refused").exists()
+
+
+def test_people_that_pretraining_has_met_are_refused_where_people_are_left_out(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    save(tmp_path / "weights", ("another run",), (SeenRecording("bursts", "01", "sub-01_run-9", "another run"),))
+    words = ("baselines=[]", f"out={tmp_path / 'run'}")
+    assert train(*words, "split=leave_subject_out") == 1
+    assert "have met sub-01 of bursts in other recordings" in capsys.readouterr().err
+    assert train(*words) == 0
+
+
+def test_weights_that_do_not_say_whom_they_met_are_told_of(
+    train: Train, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    save(tmp_path / "weights", ("some hash",))
+    assert train("baselines=[]", f"out={tmp_path / 'run'}") == 0
+    assert "'small' does not say whose recordings it was trained on" in caplog.text
 
 
 def test_low_rank_adapters_start_without_effect_and_are_all_that_is_trained(tmp_path: Path):

@@ -68,3 +68,14 @@ def test_a_step_on_the_whole_recording_is_refused(train: Train, capsys: pytest.C
     assert train("preprocessing=fmri") != 0
     told = capsys.readouterr().err
     assert "contiguous_kfold holds out parts of recordings" in told and "'detrend' fits its polynomial" in told
+
+
+def test_alignment_by_the_windows_that_are_scored_is_called_transductive_beside_the_score(
+    train: Train, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = "preprocessing.window_steps=[{step:euclidean_alignment,settings:{unseen:own}}]"
+    assert train("preprocessing=broadband", own) == 0
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["transductive"] is True and metrics["transductive_steps"] == ["euclidean_alignment"]
+    assert "transductive: euclidean alignment used" in (tmp_path / "out" / "report.html").read_text()
+    assert "transductive" in capsys.readouterr().out

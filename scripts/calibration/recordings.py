@@ -1,0 +1,84 @@
+"""Real recordings whose labels are shuffled within runs: nothing is left to decode, and p must be uniform."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.stats import kstest
+from threadpoolctl import threadpool_limits
+
+from brain_decode.cli.composition import compose
+from brain_decode.evaluation.exchangeability import label_exchange
+from brain_decode.evaluation.unavailable import Unavailable
+from brain_decode.training.permuting import RefitScores, fitted_folds, sequential_p_values
+from brain_decode.training.run import prepare_run
+
+N_SHUFFLES, _PERMUTATIONS = 20, 199
+EXPERIMENTS = (
+    "eeg_muse_n170",
+    "eeg_muse_p300_catsdogs",
+    "eeg_muse_leftright_vep",
+    "eeg_muse_ssvep",
+    "eeg_mi_eegmmidb_s001",
+    "eeg_fingertap_bci2iv",
+    "eeg_n400_words",
+    "eeg_eeglab_attention",
+    "fmri_haxby2001",
+)
+SUBJECTS = {"eeg_muse_n170": ["datasets.subjects=['01']"]}
+
+
+def measure(data: Path, n_shuffles: int = N_SHUFFLES) -> Iterator[dict[str, Any]]:
+    """Yield {"setting", "promised", "measured", "n"}: of each dataset and decoder, and of all p-values together."""
+    everything: list[float] = []
+    aucs: list[float] = []
+    with tempfile.TemporaryDirectory() as place:
+        for name in EXPERIMENTS:
+            started = time.monotonic()
+            for decoder, p_values, scores in _shuffled(name, data, Path(place), n_shuffles):
+                everything += p_values
+                aucs += scores
+                mean, error = float(np.mean(scores)), float(np.std(scores, ddof=1) / np.sqrt(len(scores)))
+                told = f"{name}, {decoder}, labels shuffled within runs"
+                yield _row(f"{told}: mean AUC (standard error {error:.3f})", "0.500", mean, len(scores))
+                yield _row(f"{told}: p <= 0.05", "0.05", float(np.mean(np.array(p_values) <= 0.05)), len(p_values))
+            print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+    uniform = float(kstest(everything, "uniform").pvalue)
+    yield _row("all of these: p <= 0.05", "0.05", float(np.mean(np.array(everything) <= 0.05)), len(everything))
+    yield _row("all of these: Kolmogorov-Smirnov p of uniform p-values", "over 0.01", uniform, len(everything))
+    away = (np.mean(aucs) - 0.5) / (np.std(aucs, ddof=1) / np.sqrt(len(aucs)))
+    yield _row("all of these: mean AUC from 0.5 in standard errors", "within 2", float(away), len(aucs))
+
+
+def _row(setting: str, promised: str, measured: float, n: int) -> dict[str, Any]:
+    return {"setting": setting, "promised": promised, "measured": measured, "n": n}
+
+
+def _shuffled(
+    name: str, data: Path, place: Path, n_shuffles: int
+) -> Iterator[tuple[str, Sequence[float], Sequence[float]]]:
+    """Yield each closed-form decoder of an experiment with the p-values and the AUCs of the shuffles."""
+    words = [f"experiment={name}", f"paths.data={data}", f"paths.store={place / 'stores'}", *SUBJECTS.get(name, [])]
+    planned = prepare_run(compose("train", words), place / name)
+    trials, settings = planned.loaded.trials, planned.protocol.settings
+    folds = fitted_folds(trials, planned.protocol.split.folds(trials.table))
+    labels = trials.targets(np.arange(len(trials.table)))
+    exchange = label_exchange(trials.table, labels)
+    if isinstance(exchange, Unavailable):
+        return
+    shuffled = labels[exchange.positions(n_shuffles, np.random.default_rng(0))]
+    for recipe in planned.plan.recipes:
+        refits: dict[str, Any] = {recipe.name: RefitScores(recipe, trials, folds, settings)}
+        p_values, aucs = [], []
+        with threadpool_limits(1):
+            aucs = refits[recipe.name](shuffled)["auc"].tolist()
+            for number, one in enumerate(shuffled):
+                found = sequential_p_values(refits, {recipe.name: (recipe.name,)}, one, exchange, _PERMUTATIONS, number)
+                p_values.append(found[recipe.name]["auc"].p)
+        yield recipe.name, p_values, aucs

@@ -1,0 +1,190 @@
+"""Disguised copies of synthetic recordings are known, and other recordings are not taken for copies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations
+
+import mne
+import numpy as np
+import pytest
+from scipy.signal import butter, lfilter
+
+from brain_decode.core.errors import DataError
+from brain_decode.datasets.fingerprint import (
+    Fingerprint,
+    find_match,
+    fingerprint_of_signal,
+    fingerprint_of_trials,
+    similarity,
+)
+
+RATE_HZ = 128.0
+
+
+def pink(seed: int, n_channels: int = 8, seconds: float = 60.0) -> np.ndarray:
+    """Return channels that share part of a pink noise, in volts."""
+    rng = np.random.default_rng(seed)
+    n_times = round(seconds * RATE_HZ)
+    spectrum = np.fft.rfft(rng.standard_normal((n_channels + 1, n_times)), axis=1)
+    spectrum /= np.sqrt(np.maximum(np.arange(spectrum.shape[1]), 1.0))
+    noise = np.fft.irfft(spectrum, n_times, axis=1)
+    return 1e-5 * (noise[1:] + 0.7 * noise[0])
+
+
+def flip_one_bit(samples: np.ndarray) -> np.ndarray:
+    flipped = samples.astype(np.float32)
+    flipped.view(np.uint32)[0, 100] ^= 1
+    return flipped
+
+
+def resampled(samples: np.ndarray) -> np.ndarray:
+    return mne.filter.resample(samples, up=100.0, down=RATE_HZ, verbose="ERROR")
+
+
+DISGUISES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "exact copy": lambda samples: samples.copy(),
+    "one bit flipped": flip_one_bit,
+    "cropped at the start": lambda samples: samples[:, 275:],
+    "cropped at the end": lambda samples: samples[:, :-275],
+    "middle piece": lambda samples: samples[:, 1003:5003],
+    "filtered 8 to 30 Hz": lambda samples: mne.filter.filter_data(samples, RATE_HZ, 8, 30, verbose="ERROR"),
+    "filtered causally": lambda samples: lfilter(*butter(2, [0.5, 30], "band", fs=RATE_HZ), samples),
+    "microvolts": lambda samples: samples * 1e6,
+    "on an offset of 0.3 V": lambda samples: samples + 0.3,
+    "16 bit": lambda samples: np.round(samples / np.abs(samples).max() * 32767),
+    "channel dropped": lambda samples: samples[1:],
+    "noisy channel added": lambda samples: np.vstack([samples, 1e-3 * pink(99, 1)]),
+    "dead channel added": lambda samples: np.vstack([samples, np.zeros((1, samples.shape[1]))]),
+    "channels in another order": lambda samples: samples[::-1],
+    "average reference": lambda samples: samples - samples.mean(axis=0),
+    "gains per channel": lambda samples: samples * np.geomspace(0.5, 2, len(samples))[:, None],
+}
+
+
+@pytest.mark.parametrize("disguise", list(DISGUISES))
+def test_a_disguised_copy_is_known(disguise: str) -> None:
+    samples = pink(0)
+    copy = fingerprint_of_signal(DISGUISES[disguise](samples), RATE_HZ)
+    assert find_match(fingerprint_of_signal(samples, RATE_HZ), copy) is not None
+
+
+def test_a_resampled_copy_is_known() -> None:
+    samples = pink(0)
+    assert find_match(fingerprint_of_signal(samples, RATE_HZ), fingerprint_of_signal(resampled(samples), 100.0))
+
+
+def test_the_match_says_where_the_piece_lies_and_how_long_it_is() -> None:
+    samples = pink(0)
+    whole = fingerprint_of_signal(samples, RATE_HZ)
+    match = find_match(whole, fingerprint_of_signal(samples[:, 10 * 128 : 40 * 128], RATE_HZ))
+    assert match is not None
+    assert match.lag == 40 and match.correlation > 0.95
+    assert whole.told(match.n_frames) == "29 s"
+
+
+def test_either_recording_may_come_first() -> None:
+    one, other = fingerprint_of_signal(pink(0), RATE_HZ), fingerprint_of_signal(pink(0)[:, 400:], RATE_HZ)
+    there, back = find_match(one, other), find_match(other, one)
+    assert there is not None and back is not None
+    assert there.lag == -back.lag and there.score == pytest.approx(back.score)
+
+
+def test_different_recordings_are_not_taken_for_copies() -> None:
+    prints = [fingerprint_of_signal(pink(seed), RATE_HZ) for seed in range(20)]
+    scores = [similarity(one, other).score for one, other in combinations(prints, 2)]  # type: ignore[union-attr]
+    assert max(scores) < 6.0
+
+
+def test_bursts_at_the_same_times_make_no_copy() -> None:
+    """A fixed sequence of movements or stimuli is no reason to refuse."""
+    bursts = 1.0 + 20.0 * (np.arange(pink(0).shape[1]) % 640 < 64)
+    one, other = (fingerprint_of_signal(pink(seed) * bursts, RATE_HZ) for seed in (1, 2))
+    assert find_match(one, other) is None
+
+
+def test_a_recording_that_is_too_short_says_so() -> None:
+    short = fingerprint_of_signal(pink(0, seconds=10), RATE_HZ)
+    assert short.absent == "it is shorter than 13 s"
+    assert find_match(short, short) is None
+
+
+def test_a_recording_that_stands_still_says_so() -> None:
+    assert fingerprint_of_signal(np.ones((4, 9000)), RATE_HZ).absent == "its signal hardly changes"
+
+
+def test_a_gap_of_missing_samples_hides_nothing() -> None:
+    samples = pink(0)
+    holed = samples.copy()
+    holed[:, 2000:2300] = np.nan
+    assert find_match(fingerprint_of_signal(samples, RATE_HZ), fingerprint_of_signal(holed, RATE_HZ))
+
+
+def test_blocks_give_what_one_piece_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    samples = pink(0)
+    whole = fingerprint_of_signal(samples, RATE_HZ)
+    monkeypatch.setattr("brain_decode.datasets.fingerprint._BLOCK_VALUES", 5000)
+    assert (np.abs(fingerprint_of_signal(samples, RATE_HZ).sketch().astype(int) - whole.sketch()) <= 1).all()
+
+
+def volumes(seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return 1000.0 + np.cumsum(rng.standard_normal((200, 120)), axis=1) + rng.standard_normal((200, 120))
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [lambda x: x[:, 4:], lambda x: x * 3 + 100, lambda x: x[5:], lambda x: np.round(x, 1), lambda x: x - x.mean(0)],
+    ids=["cropped", "rescaled", "voxels dropped", "rounded", "global signal removed"],
+)
+def test_disguised_volumes_are_known(disguise: Callable[[np.ndarray], np.ndarray]) -> None:
+    one, copy = (fingerprint_of_signal(x, 0.5, is_spatial=True) for x in (volumes(0), disguise(volumes(0))))
+    assert find_match(one, copy)
+
+
+def test_different_volumes_are_not_taken_for_copies() -> None:
+    prints = [fingerprint_of_signal(volumes(seed), 0.5, is_spatial=True) for seed in range(12)]
+    assert all(find_match(one, other) is None for one, other in combinations(prints, 2))
+
+
+def trials(seed: int) -> np.ndarray:
+    return pink(seed, seconds=150).reshape(8, 150, 128).transpose(1, 0, 2)
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [lambda x: x[10:], lambda x: np.delete(x, 75, axis=0), lambda x: x * 1e6, lambda x: x[:, 1:]],
+    ids=["first trials dropped", "a trial dropped in the middle", "microvolts", "channel dropped"],
+)
+def test_disguised_trials_are_known(disguise: Callable[[np.ndarray], np.ndarray]) -> None:
+    one, copy = (fingerprint_of_trials([x], RATE_HZ) for x in (trials(0), disguise(trials(0))))
+    match = find_match(one, copy)
+    assert match is not None
+    assert one.told(match.n_frames).endswith(" trials")
+
+
+def test_different_trials_are_not_taken_for_copies() -> None:
+    prints = [fingerprint_of_trials([trials(seed)], RATE_HZ) for seed in range(8)]
+    assert all(find_match(one, other) is None for one, other in combinations(prints, 2))
+
+
+def test_trials_without_time_are_told_by_their_values() -> None:
+    vectors = np.random.default_rng(0).standard_normal((100, 64, 1))
+    one, copy = fingerprint_of_trials([vectors], 1.0), fingerprint_of_trials([vectors[20:] * 2], 1.0)
+    assert find_match(one, copy)
+
+
+def test_a_fingerprint_survives_json() -> None:
+    made = fingerprint_of_signal(pink(0), RATE_HZ)
+    assert Fingerprint.from_json(made.to_json()) == made
+    assert Fingerprint.from_json({"absent": "why"}) == Fingerprint(absent="why")
+
+
+def test_a_fingerprint_is_small() -> None:
+    assert len(fingerprint_of_signal(pink(0, seconds=600), RATE_HZ).code) < 600 * 16
+
+
+def test_a_damaged_fingerprint_is_one_clear_error() -> None:
+    saved = fingerprint_of_signal(pink(0), RATE_HZ).to_json()
+    with pytest.raises(DataError, match="A fingerprint of a recording is damaged"):
+        Fingerprint.from_json(saved | {"code": saved["code"][:-40]})

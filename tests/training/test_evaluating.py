@@ -1,0 +1,100 @@
+"""Copies of the training recordings are refused, however they are disguised."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import mne
+import numpy as np
+import pandas as pd
+import pytest
+
+from brain_decode.cli.app import main
+
+RATE_HZ, SECONDS = 128, 60
+Run = Callable[..., int]
+
+
+def write_people(root: Path, seeds: dict[str, int]) -> None:
+    """Write a BIDS folder of EDF files: one minute of noise for each person, an event every other second."""
+    rng = np.random.default_rng(99)
+    for subject, seed in seeds.items():
+        folder = root / f"sub-{subject}" / "eeg"
+        folder.mkdir(parents=True)
+        samples = np.random.default_rng(seed).standard_normal((4, RATE_HZ * SECONDS)) * 2e-5
+        raw = mne.io.RawArray(samples, mne.create_info(["C3", "C4", "Cz", "Pz"], RATE_HZ, "eeg"), verbose="ERROR")
+        name = f"sub-{subject}_task-rest"
+        mne.export.export_raw(folder / f"{name}_eeg.edf", raw, physical_range=(-2e-4, 2e-4), verbose="ERROR")
+        onsets = np.arange(1.0, SECONDS - 1.0, 2.0)
+        events = pd.DataFrame({"onset": onsets, "duration": 0.0, "trial_type": rng.permutation(["a", "b"] * 15)[:29]})
+        events.to_csv(folder / f"{name}_events.tsv", sep="\t", index=False)
+
+
+def flip_one_bit(root: Path) -> None:
+    """Change the lowest bit of one sample of each file."""
+    for path in root.glob("**/*.edf"):
+        content = bytearray(path.read_bytes())
+        content[-1000] ^= 1
+        path.write_bytes(content)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    def command(name: str, data: Path, *words: str) -> int:
+        places = [f"paths.data={data}", f"paths.store={tmp_path / 'stores'}"]
+        return main([name, "datasets=bids", *places, *words])
+
+    return command
+
+
+@pytest.fixture
+def trained(run: Run, tmp_path: Path) -> Path:
+    write_people(tmp_path / "data", {"01": 1, "02": 2, "03": 3})
+    words = ["preprocessing=trials", "split=leave_subject_out", "encoder=time_means", "head=shrinkage_lda"]
+    assert run("train", tmp_path / "data", *words, "baselines=[]", f"out={tmp_path / 'trained'}") == 0
+    return tmp_path / "trained"
+
+
+def test_one_flipped_bit_in_each_file_does_not_make_new_recordings(
+    run: Run, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flip_one_bit(tmp_path / "data")
+    capsys.readouterr()
+    assert run("evaluate", tmp_path / "data", f"checkpoint={trained}", f"out={tmp_path / 'scored'}") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("LeakageError")
+    assert "fitted on 'bids sub-01_task-rest', and 'bids sub-01_task-rest' holds the same signal for 59 s" in error
+    assert "Choose other recordings" in error
+    assert not (tmp_path / "scored").exists()
+
+
+def test_other_people_are_scored(run: Run, trained: Path, tmp_path: Path) -> None:
+    write_people(tmp_path / "others", {"01": 11, "02": 12})
+    assert run("evaluate", tmp_path / "others", f"checkpoint={trained}", f"out={tmp_path / 'scored'}") == 0
+    assert json.loads((tmp_path / "scored" / "receipt.json").read_text())["data"]["without_fingerprint"] == {}
+
+
+def test_a_decoder_of_an_older_release_warns_that_only_exact_copies_are_refused(
+    run: Run, trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = trained / "checkpoint" / "config.json"
+    saved = json.loads(config.read_text())
+    del saved["provenance"]["fitted_recordings"]
+    config.write_text(json.dumps(saved))
+    write_people(tmp_path / "others", {"01": 11})
+    assert run("evaluate", tmp_path / "others", f"checkpoint={trained}", f"out={tmp_path / 'scored'}") == 0
+    assert "was saved without fingerprints" in caplog.text
+    assert run("evaluate", tmp_path / "data", f"checkpoint={trained}", f"out={tmp_path / 'again'}") == 1
+
+
+def test_a_disguised_copy_of_a_person_on_both_sides_is_refused_in_training(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_people(tmp_path / "data", {"01": 1, "02": 2, "03": 1})
+    flip_one_bit(tmp_path / "data" / "sub-03")
+    words = ["preprocessing=trials", "split=leave_subject_out", "encoder=time_means", "baselines=[]"]
+    assert run("train", tmp_path / "data", *words, f"out={tmp_path / 'run'}") == 1
+    told = "'sub-03_task-rest' (recording 2, training) and 'sub-01_task-rest' (recording 0, test) hold the same signal"
+    assert told in capsys.readouterr().err
