@@ -167,9 +167,16 @@ def _extent(entries: Sequence[Entry]) -> str:
     counts = sorted(entry["n_permutations"] for entry in entries if entry.get("n_permutations") is not None)
     smallest = sorted(entry["p_smallest"] for entry in entries if entry.get("p_smallest") is not None)
     drawn = f"; {_range(counts)} permutations" if counts else ""
-    early = ", fewer where it was clear early that there is nothing" if counts and counts[0] < counts[-1] else ""
+    stopped = any(map(_is_stopped, entries))
+    early = " (it stops when it is clear that there is nothing)" if drawn and stopped else ""
     least = f"; smallest possible p {_range([_smallest_number(p) for p in smallest])}" if smallest else ""
     return f"{drawn}{early}{least}"
+
+
+def _is_stopped(entry: Entry) -> bool:
+    """Return whether fewer permutations were drawn than the smallest possible p takes."""
+    drawn, smallest = entry.get("n_permutations"), entry.get("p_smallest")
+    return drawn is not None and smallest is not None and drawn < round(1 / smallest) - 1
 
 
 def _range(ordered: Sequence[object]) -> str:

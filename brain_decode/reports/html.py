@@ -181,10 +181,12 @@ def _certainty(metrics: Mapping[str, Any], data: Mapping[str, Any], name: str) -
     own = {metric_name(key): entry for key, entry in metrics["metrics"].items() if not is_picture_metric(key)}
     compared = metrics.get("comparisons") or {}
     told = interval_notes(beside) + p_notes(beside)
+    methods = {str(entry["p_method"]) for entry in beside.values() if entry.get("p_method")}
+    of_own = interval_notes(own) + [note for note in p_notes(own) if not any(method in note for method in methods)]
     return {
         "statement": about([*beside.values(), *own.values()]),
         "decoder_notes": told,
-        "score_notes": [note for note in interval_notes(own) + p_notes(own) if note not in told],
+        "score_notes": [note for note in of_own if note not in told],
         "comparison_statement": about(list(compared.values())),
         "comparison_methods": list(dict.fromkeys(e["p_method"] for e in compared.values() if e.get("p_method"))),
         "comparison_notes": [note for note in interval_notes(compared) if note not in told],

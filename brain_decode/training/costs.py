@@ -150,7 +150,6 @@ class _RecipeCost:
     fit_mb: Growth
     is_network: bool
     decoder: BrainDecoder
-    refit: RefitCost | None
 
     def fitting(self, n_windows: int, epochs: int) -> float:
         """Return the seconds of one fit."""
@@ -174,11 +173,12 @@ def _train_cost(
     pilot = _pilot_trials(trials, scratch / "stores")
     folds = protocol.split.folds(trials.table)
     draws = batches_of_draws(trials, protocol.split, folds, protocol.n_permutations)
-    costs = {recipe.name: _recipe_cost(recipe, pilot, protocol, refits=bool(draws)) for recipe in plan.recipes}
+    costs = {recipe.name: _recipe_cost(recipe, pilot, protocol) for recipe in plan.recipes}
     epochs = _epochs(protocol.settings)
     fits = _fits(plan, trials, protocol)
-    refits = [cost.refit for cost in costs.values() if cost.refit is not None]
-    permuting = [sum(cost.seconds(folds, batches) for cost in refits) for batches in (draws[:1], draws)]
+    closed = [recipe for recipe in plan.recipes if recipe.is_closed_form and draws]
+    refits = [RefitCost.measured(recipe, pilot, trials, folds, protocol.settings) for recipe in closed]
+    permuting = [sum(cost.seconds(batches) for cost in refits) for batches in (draws[:1], draws)]
     least, most = (
         sum(costs[name].fitting(n_train, count) + costs[name].answer_s.at(n_test) for name, n_train, n_test in fits)
         for count in epochs
@@ -230,7 +230,7 @@ def _pilot_rows(pilot: Trials) -> np.ndarray:
     return np.sort(order[:_PILOT_WINDOWS])
 
 
-def _recipe_cost(recipe: Recipe, pilot: Trials, protocol: Protocol, *, refits: bool) -> _RecipeCost:
+def _recipe_cost(recipe: Recipe, pilot: Trials, protocol: Protocol) -> _RecipeCost:
     rows = _pilot_rows(pilot)
     small = np.sort(np.random.default_rng(0).permutation(rows)[: max(len(rows) // 2, 2)])
     times, peaks = [], []
@@ -247,9 +247,7 @@ def _recipe_cost(recipe: Recipe, pilot: Trials, protocol: Protocol, *, refits: b
         thrice_s, _ = timed(partial(_fitted, recipe, pilot, rows, protocol, 3))
         epoch_s = max(thrice_s - once_s, 0.0) / 2
         fit_s = Growth(max(once_s - epoch_s, 0.0), epoch_s / len(rows))
-    again = RefitCost.measured(recipe, pilot, (small, rows), protocol.settings) if refits and not is_network else None
-    answer_s, fit_mb = Growth.through(sizes, answering), Growth.through(sizes, peaks)
-    return _RecipeCost(fit_s, answer_s, fit_mb, is_network, decoder, again)
+    return _RecipeCost(fit_s, Growth.through(sizes, answering), Growth.through(sizes, peaks), is_network, decoder)
 
 
 def _fitted(recipe: Recipe, pilot: Trials, rows: np.ndarray, protocol: Protocol, epochs: int) -> BrainDecoder:

@@ -24,6 +24,7 @@ from brain_decode.training.trials import Trials
 __all__ = ["RefitCost", "batches_of_draws"]
 
 _DRAWS_PER_THREAD = 3
+_MOST_WINDOWS = 480  # of the pilot, that decoders are fitted on
 _TESTED_EVERY = 5  # of the pilot's windows, one is answered for so many that are fitted on
 
 
@@ -34,43 +35,45 @@ class RefitCost:
     Args:
         prepare_s: Of what sees no label, by windows of a fold; once a batch of draws.
         draw_s: Of one fit and its answers, by windows of a fold, with several threads at work.
-        score_s: Of the scores of one draw, by scored windows.
+        score_s: Of the scores of one draw.
+        folds: Of the run, which may have more windows than the pilot.
     """
 
     prepare_s: Growth
     draw_s: Growth
-    score_s: Growth
+    score_s: float
+    folds: Sequence[FittedFold]
 
     @classmethod
-    def measured(cls, recipe: Recipe, pilot: Trials, rows: Sequence[np.ndarray], settings: FitSettings) -> RefitCost:
-        """Return the cost of a recipe, fitted to two sets of rows of the pilot."""
-        sizes, preparing, drawing, scoring = [], [], [], []
-        scored = [chosen[::_TESTED_EVERY] for chosen in rows]
-        for train, test in zip(rows, scored, strict=True):
-            with threadpool_limits(1):  # as in the run: one thread a fit, several fits at once
+    def measured(
+        cls, recipe: Recipe, pilot: Trials, trials: Trials, folds: Sequence[Fold], settings: FitSettings
+    ) -> RefitCost:
+        """Return the cost of a recipe, fitted to half of the pilot's windows and to all."""
+        sizes, preparing, drawing = [], [], []
+        every = np.arange(min(len(pilot.table), _MOST_WINDOWS))
+        with threadpool_limits(1):  # as in the run: one thread a fit, several fits at once
+            for train in (every[::2], every):
+                test = train[::_TESTED_EVERY]
                 prepare_s, refit = timed(partial(refit_of, recipe, pilot, train, test, settings), repeats=2)
                 labels = _permuted(pilot, _DRAWS_PER_THREAD * torch.get_num_threads())
                 draws_s, answers = timed(partial(_answers, refit, labels), repeats=2)
-                scores = RefitScores(recipe, pilot, [FittedFold(train, test)], settings)
-                score_s, _ = timed(partial(scores.scores_of, answers[0], labels[0][test]), repeats=3)
-            sizes.append(len(train) + len(test))
-            preparing.append(prepare_s)
-            drawing.append(draws_s / len(labels))
-            scoring.append(score_s)
-        return cls(
-            Growth.through(sizes, preparing),
-            Growth.through(sizes, drawing),
-            Growth.through([len(test) for test in scored], scoring),
-        )
+                sizes.append(len(train) + len(test))
+                preparing.append(prepare_s)
+                drawing.append(draws_s / len(labels))
+        fitted = [FittedFold(fold.train, fold.test) for fold in folds]
+        scores = RefitScores(recipe, trials, fitted, settings)
+        made_up = np.random.default_rng(0).random((len(scores.scored), answers[0].shape[1]))
+        truth = trials.targets(np.arange(len(trials.table)))[scores.scored]
+        score_s, _ = timed(partial(scores.scores_of, made_up, truth), repeats=3)
+        return cls(Growth.through(sizes, preparing), Growth.through(sizes, drawing), score_s, fitted)
 
-    def seconds(self, folds: Sequence[Fold], batches: Sequence[int]) -> float:
+    def seconds(self, batches: Sequence[int]) -> float:
         """Return what so many draws take; the observed labels come first, by themselves."""
         if not batches:
             return 0.0
-        sizes = [len(fold.train) + len(fold.test) for fold in folds]
-        preparing = sum(map(self.prepare_s.at, sizes))
-        drawing = sum(map(self.draw_s.at, sizes)) + self.score_s.at(sum(len(fold.test) for fold in folds))
-        return (len(batches) + 1) * preparing + (sum(batches) + 1) * drawing
+        sizes = [len(fold.train) + len(fold.test) for fold in self.folds]
+        preparing, drawing = (sum(map(growth.at, sizes)) for growth in (self.prepare_s, self.draw_s))
+        return (len(batches) + 1) * preparing + (sum(batches) + 1) * (drawing + self.score_s)
 
 
 def batches_of_draws(trials: Trials, split: Split, folds: Sequence[Fold], n_permutations: int) -> list[int]:

@@ -18,6 +18,8 @@ from brain_decode.evaluation.evidence import (
     rank_evidence,
     rejection_evidence,
 )
+from brain_decode.evaluation.intervals import Design
+from brain_decode.evaluation.scoring import score_classification
 from brain_decode.signals.sensors import Sensors
 from brain_decode.signals.windows import Windows
 
@@ -72,6 +74,26 @@ def test_a_group_of_one_class_has_no_scores() -> None:
 def make_retrieval() -> pd.DataFrame:
     frame = pd.DataFrame({"dataset": "made", "subject": "01", "run": "1", "decoder": "nice", "rank": range(20)})
     return frame.assign(gallery_size=20, gallery="exact_image")
+
+
+def test_a_single_run_has_no_interval_in_crossvalidation() -> None:
+    frame = make_predictions().assign(fold=lambda table: table["run"])
+    design = Design("run", n_folds=2, test_to_train=1.0, needs_refit=True)
+    for group in group_evidence(frame, "classification", CLASSES, design=design, levels=("run",)):
+        assert group["metrics"]["auc"] == {"value": 1.0, "ci95": [None, None]}
+
+
+def test_a_single_run_of_one_test_set_has_an_interval() -> None:
+    (first, *_) = group_evidence(make_predictions(), "classification", CLASSES, levels=("run",))
+    low, high = first["metrics"]["accuracy"]["ci95"]
+    assert 0 < low < high == 1.0
+
+
+def test_the_calibration_error_of_the_figure_is_that_of_the_scores() -> None:
+    frame = make_predictions()
+    frame.loc[::5, "predicted"] = frame.loc[::5, "truth"].map({"face": "house", "house": "face"})
+    scores = score_classification(frame, CLASSES, n_permutations=0)
+    assert calibration_evidence(frame, CLASSES)["ece"] == scores["ece"]["value"]
 
 
 def test_ranks_state_their_gallery() -> None:

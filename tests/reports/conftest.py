@@ -15,8 +15,24 @@ import yaml
 MakeRun = Callable[..., Path]
 
 
+P_METHOD = "labels exchanged (trials within runs) before fitting, decoder fitted again"
+TOO_FEW = "1 subject was scored; a statement about new subjects takes 5"
+
+
 def score(value: float, chance: float | None, n: int = 1174, p: float | None = 0.0005) -> dict[str, Any]:
-    return {"value": value, "ci95": [value - 0.03, value + 0.03], "chance": chance, "p_permutation": p, "n": n}
+    """A score of the people who were scored, as `score_classification` gives it; `p` is the smallest possible."""
+    made = {} if p is None else {"p_method": P_METHOD, "n_permutations": round(1 / p) - 1, "p_smallest": p}
+    return {
+        "value": value,
+        "ci95": [value - 0.03, value + 0.03],
+        "ci95_about": "these subjects",
+        "ci95_new_subjects": [None, None],
+        "ci95_reason": f"new subjects: {TOO_FEW}",
+        "chance": chance,
+        "p_permutation": p,
+        **made,
+        "n": n,
+    }
 
 
 def class_names(n_classes: int) -> list[str]:
@@ -154,7 +170,6 @@ def classification(n_classes: int, n_channels: int, *, with_positions: bool = Tr
                 }
                 for fold in folds
             ],
-            "cluster": "run",
             "metrics": scores,
             "metrics_without_rejection": {key: score(0.66, 0.5) for key in scores},
             "baselines": others,

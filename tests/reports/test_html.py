@@ -21,7 +21,9 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 def score(value: float, chance: float | None = 0.5) -> dict[str, Any]:
-    return {"value": value, "ci95": [value - 0.03, value + 0.03], "chance": chance, "p_permutation": 0.0005, "n": 40}
+    interval = {"ci95": [value - 0.03, value + 0.03], "ci95_about": "these subjects", "ci95_new_subjects": [None, None]}
+    p = {"p_permutation": 0.0005, "p_method": "labels exchanged", "n_permutations": 1999, "p_smallest": 0.0005}
+    return {"value": value, **interval, "chance": chance, **p, "n": 40}
 
 
 def write_run(folder: Path, *, label: str = "face", simulated: bool = False, **data: Any) -> Path:
@@ -35,7 +37,6 @@ def write_run(folder: Path, *, label: str = "face", simulated: bool = False, **d
         "protocol": "leave_run_out",
         "decoder": "xdawn_tangent",
         "selected": "xdawn_tangent",
-        "cluster": "run",
         "folds": [{"name": "run-01", "n_train": 30, "n_test": 10, "selected": "xdawn_tangent"}],
         "metrics": {"auc": score(0.671), "balanced_accuracy": score(0.623), "ece": score(0.05, None)},
         "metrics_without_rejection": None,
@@ -199,10 +200,13 @@ def test_a_damaged_file_is_one_clear_error(tmp_path: Path) -> None:
 def test_the_results_table_has_the_own_decoder_in_bold_and_every_baseline(tmp_path: Path) -> None:
     table = results_table([write_run(tmp_path)])
     assert (
-        "| made_up | leave run out | **xdawn_tangent** | AUC | **0.671 [0.641, 0.701]** | 0.500 | 0.0005 | 40 |"
-        in table
+        "| made_up | leave run out | **xdawn_tangent** | AUC | **0.671 [0.641, 0.701]** | these subjects | 0.500 "
+        "| 0.0005 | 40 |" in table
     )
-    assert "| made_up | leave run out | shrinkage_lda | AUC | 0.574 [0.544, 0.604] | 0.500 | 0.0005 | 40 |" in table
+    assert (
+        "| made_up | leave run out | shrinkage_lda | AUC | 0.574 [0.544, 0.604] | these subjects | 0.500 "
+        "| 0.0005 | 40 |" in table
+    )
 
 
 @pytest.mark.slow

@@ -13,8 +13,8 @@ import pytest
 from matplotlib import pyplot
 
 from brain_decode.core.errors import BrainDecodeError, DataError
+from brain_decode.reports.certainty import number
 from brain_decode.reports.html import write_report
-from brain_decode.reports.sentences import number
 
 Contents = Callable[..., dict[str, Any]]
 MakeRun = Callable[[dict[str, Any]], Path]
@@ -124,8 +124,8 @@ def test_the_headline_holds_the_numbers_of_the_metrics(classification_run: Conte
     assert title is not None
     assert title[1] == (
         f"The decoder tells face and house apart: AUC {number(entry['value'])} [{number(entry['ci95'][0])}, "
-        f"{number(entry['ci95'][1])}]; guessing gives {number(entry['chance'])}; p &lt; 0.001; "
-        "6 recordings of 1 person."
+        f"{number(entry['ci95'][1])}]; guessing gives {number(entry['chance'])}; "
+        "p = 0.0005 (the smallest possible); 6 recordings of 1 person."
     )
 
 
@@ -264,3 +264,81 @@ def test_no_figure_stays_open(classification_run: Contents, make_run: MakeRun) -
     before = pyplot.get_fignums()
     write_report(make_run(classification_run(2, 8)))
     assert pyplot.get_fignums() == before
+
+
+NO_INTERVAL = {"ci95": [None, None], "ci95_about": None}
+PAIRED = {"metric": "auc", "difference": 0.1, "ci95": [0.02, 0.18], "ci95_about": "these subjects", "p_value": 0.01}
+METHOD = "Student's t over units, corrected for shared training sets"
+
+
+def test_tables_and_figures_name_what_their_intervals_are_about(
+    classification_run: Contents, make_run: MakeRun
+) -> None:
+    text = page_of(make_run(classification_run(2, 0))).text
+    assert "In brackets: the 95\u00a0% interval about these subjects." in text
+    assert "under each value its 95\u00a0% interval about these subjects." in text
+    assert "Bar: 95\u00a0% interval about these subjects." in text
+    reason = "No interval about new subjects: 1 subject was scored; a statement about new subjects takes 5."
+    assert text.count(reason) == 1
+
+
+def test_both_statements_stand_in_the_tables(classification_run: Contents, make_run: MakeRun) -> None:
+    run = classification_run(2, 0)
+    run["metrics"]["metrics"]["auc"] |= {"ci95_new_subjects": [0.551, 0.791]}
+    text = page_of(make_run(run)).text
+    assert text.count("0.551 to 0.791 (new subjects)") == 2
+    assert "About new subjects: 0.551 to 0.791." in text
+    assert "About new subjects: the 95 % interval says what to expect of other people." in text
+
+
+def test_missing_intervals_leave_marks_and_reasons(classification_run: Contents, make_run: MakeRun) -> None:
+    run = classification_run(2, 0)
+    scores = [run["metrics"]["metrics"], *run["metrics"]["baselines"].values()]
+    for entry in (entry for part in scores for entry in part.values()):
+        entry |= {**NO_INTERVAL, "ci95_reason": "these subjects: 2 folds; it takes 3; new subjects: 1 subject"}
+    for group in run["report_data"]["groups"]:
+        group["metrics"]["auc"]["ci95"] = [None, None]
+    page = page_of(make_run(run))
+    assert "All decoders, on the same folds; without intervals." in page.text
+    assert page.text.count("No interval about these subjects: 2 folds; it takes 3.") == 1
+    assert "Bar: 95" not in page.text
+    assert "A single recording has no interval: in cross-validation it does not show how much" in page.text
+    assert not [drawing for drawing in page.named("svg") if "95 % interval" in str(drawing["aria-label"])]
+
+
+def test_the_page_says_how_p_was_made_and_why_one_is_missing(classification_run: Contents, make_run: MakeRun) -> None:
+    run = classification_run(2, 0)
+    entry = run["metrics"]["baselines"]["tangent_space"]["auc"]
+    entry |= {"p_permutation": None, "p_reason": "a network is not fitted hundreds of times again"}
+    text = page_of(make_run(run)).text
+    assert "p: labels exchanged (trials within runs) before fitting, decoder fitted again; 1999 permutations" in text
+    assert "smallest possible p 0.0005." in text
+    assert "No p for tangent_space: a network is not fitted hundreds of times again." in text
+    assert "No p was made for calibration error." in text
+
+
+def test_comparisons_name_their_test(classification_run: Contents, make_run: MakeRun) -> None:
+    run = classification_run(2, 0)
+    paired = PAIRED | {"p_method": METHOD, "p_holm": 0.02}
+    run["metrics"]["comparisons"] = {"time_means": paired, "tangent_space": paired}
+    text = page_of(make_run(run)).text
+    assert "The 95\u00a0% interval is about these subjects." in text
+    assert f"p: two-sided, {METHOD}; then for 2 comparisons (Holm)." in text
+
+
+def test_comparisons_without_units_say_why(classification_run: Contents, make_run: MakeRun) -> None:
+    run = classification_run(2, 0)
+    reason = "1 subject was scored; a statement about new subjects takes 5"
+    untested = PAIRED | NO_INTERVAL | {"p_value": None, "p_holm": None, "ci95_reason": reason}
+    run["metrics"]["comparisons"] = {"time_means": untested}
+    text = page_of(make_run(run)).text
+    assert "on the same windows; not tested." in text
+    assert f"No interval: {reason}." in text
+
+
+def test_curves_without_intervals_have_no_band(retrieval_run: Contents, make_run: MakeRun) -> None:
+    run = retrieval_run(50)
+    assert page_of(make_run(run)).text.count("Band: 95\u00a0% interval about these subjects.") == 2
+    for point in (*run["report_data"]["k_way"], *run["report_data"]["repetitions"]):
+        point["ci95"] = [None, None]
+    assert "Band:" not in page_of(make_run(run)).text

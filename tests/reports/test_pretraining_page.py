@@ -11,7 +11,15 @@ import pytest
 from brain_decode.core.errors import DataError
 from brain_decode.reports.html import write_report
 
-ENTRY = {"value": 0.5, "ci95": [0.4, 0.6], "n": 10, "people": 3, "cluster": "trial"}
+ENTRY = {
+    "value": 0.5,
+    "ci95": [0.4, 0.6],
+    "ci95_about": "these subjects",
+    "ci95_new_subjects": [None, None],
+    "ci95_reason": "new subjects: 3 subjects were scored; a statement about new subjects takes 5",
+    "n": 10,
+    "people": 3,
+}
 
 
 def write_run(folder: Path, metrics: dict) -> Path:
@@ -56,3 +64,19 @@ def test_a_run_that_lost_files_is_one_clear_error(tmp_path: Path):
     (folder / "receipt.json").unlink()
     with pytest.raises(DataError, match="lacks receipt.json"):
         write_report(folder)
+
+
+def test_the_page_names_what_its_intervals_are_about_and_what_is_missing(tmp_path: Path):
+    page = write_report(write_run(tmp_path / "run", {"pearson": ENTRY, "pearson_alpha": ENTRY})).read_text()
+    assert "Intervals are about these subjects." in page
+    assert "No interval about new subjects: 3 subjects were scored; a statement about new subjects takes 5." in page
+
+
+def test_without_intervals_the_page_says_why(tmp_path: Path):
+    reason = "these subjects: labels come in 2 blocks; new subjects: 1 subject was scored"
+    none = {**ENTRY, "ci95": [None, None], "ci95_about": None, "ci95_reason": reason}
+    page = write_report(write_run(tmp_path / "run", {"pearson": none})).read_text()
+    assert "reconstruction 0.500</h1>" in page
+    assert "No interval about these subjects: labels come in 2 blocks." in page
+    assert "No interval about new subjects: 1 subject was scored." in page
+    assert "Intervals are about" not in page

@@ -9,13 +9,16 @@ import pytest
 
 from brain_decode.core.errors import DataError
 from brain_decode.reports.methods import method_sentences, quantity
-from brain_decode.reports.sentences import headline, headline_metric, metric_name, p_value
+from brain_decode.reports.sentences import headline, headline_metric, metric_name
 
 
-def metrics_of(value: float, low: float, high: float, p: float | None = 0.001, task: str = "classification") -> Any:
+def metrics_of(
+    value: float, low: float | None, high: float | None, p: float | None = 0.001, task: str = "classification"
+) -> Any:
     key = {"classification": "auc", "regression": "pearson", "retrieval": "top1"}[task]
     chance = {"classification": 0.5, "regression": 0.0, "retrieval": 0.005}[task]
-    entry = {"value": value, "ci95": [low, high], "chance": chance, "p_permutation": p, "n": 10}
+    entry = {"value": value, "ci95": [low, high], "ci95_about": "these subjects", "chance": chance, "n": 10}
+    entry |= {"p_permutation": p, "p_method": "labels exchanged", "n_permutations": 1999, "p_smallest": 0.0005}
     return {"task": task, "decoder": "lda", "metrics": {key: entry}}
 
 
@@ -59,8 +62,40 @@ def test_no_scores_are_refused() -> None:
         headline_metric({"task": "classification", "metrics": {}})
 
 
-def test_p_values_never_read_zero() -> None:
-    assert (p_value(0.0005), p_value(0.0124), p_value(None)) == ("p < 0.001", "p = 0.012", "no permutation test")
+@pytest.mark.parametrize(
+    ("low", "high", "p", "start"),
+    [
+        (0.52, 0.6, 0.01, "The decoder tells a and b apart:"),
+        (0.52, 0.6, None, "The decoder tells a and b apart:"),
+        (None, None, 0.01, "The decoder tells a and b apart:"),
+        (0.48, 0.6, 0.01, "These recordings do not show that"),
+        (0.52, 0.6, 0.06, "These recordings do not show that"),
+        (0.48, 0.6, None, "These recordings do not show that"),
+        (None, None, 0.06, "These recordings do not show that"),
+        (None, None, None, "It is not tested whether the decoder tells a and b apart:"),
+    ],
+)
+def test_the_verdict_rests_on_what_is_given(low: float | None, high: float | None, p: float | None, start: str) -> None:
+    assert headline(metrics_of(0.56, low, high, p), ["a", "b"], 1, 6).startswith(start)
+
+
+def test_what_is_not_tested_is_said_with_the_reasons() -> None:
+    metrics = metrics_of(0.7, None, None, None)
+    metrics["metrics"]["auc"] |= {
+        "ci95_reason": "these subjects: 2 folds; it takes 3; new subjects: 1 subject was scored",
+        "p_reason": "a network is not fitted again",
+    }
+    assert headline(metrics, ["a", "b"], 1, 2) == (
+        "It is not tested whether the decoder tells a and b apart: AUC 0.700; guessing gives 0.500; no p-value; "
+        "2 recordings of 1 person. No interval about these subjects: 2 folds; it takes 3; no interval about new "
+        "subjects: 1 subject was scored; no p: a network is not fitted again."
+    )
+
+
+def test_a_p_beyond_what_the_design_allows_does_not_carry_a_verdict() -> None:
+    metrics = metrics_of(0.56, None, None, 0.04)
+    metrics["metrics"]["auc"]["p_smallest"] = 0.0625
+    assert headline(metrics, ["a", "b"], 1, 6).startswith("These recordings do not show that")
 
 
 def test_metric_keys_are_readable() -> None:
@@ -84,7 +119,7 @@ def test_settings_carry_their_units(key: str, value: Any, text: str) -> None:
 
 
 def paragraph(config: Mapping[str, Any], **changes: Any) -> dict[str, str]:
-    metrics = metrics_of(0.6, 0.5, 0.7) | {"dataset": "faces", "protocol": "leave_run_out", "cluster": "run", **changes}
+    metrics = metrics_of(0.6, 0.5, 0.7) | {"dataset": "faces", "protocol": "leave_run_out", **changes}
     return dict(method_sentences(config, metrics, {}))
 
 
@@ -103,8 +138,36 @@ def test_methods_name_steps_folds_and_what_was_resampled() -> None:
     told = paragraph({"preprocessing": steps}, folds=[{}, {}])
     assert told["Preprocessing"] == "Bandpass (low 1 Hz, high 30 Hz)."
     assert told["Protocol"].startswith("Leave run out, 2 folds: each run was scored by decoders fitted on the other")
-    assert "resample whole runs" in told["Statistics"]
-    assert "single windows" in paragraph({}, cluster="trial")["Statistics"]
+    assert "leaves out one of the folds (these subjects) at a time" in told["Statistics"]
+    assert "widened for the training windows that folds share" in told["Statistics"]
+
+
+def test_methods_name_how_p_was_made() -> None:
+    told = paragraph({}, folds=[{}, {}])["Statistics"]
+    assert "AUC compares windows of one fold with each other." in told
+    assert told.endswith("p: labels exchanged; 1999 permutations; smallest possible p 0.0005.")
+
+
+def test_one_test_set_is_not_widened() -> None:
+    told = paragraph({}, folds=[{}])["Statistics"]
+    assert "one of the runs, blocks of equal labels or windows (these subjects)" in told
+    assert "widened" not in told
+
+
+def test_both_statements_name_their_units() -> None:
+    metrics = metrics_of(0.6, 0.5, 0.7)["metrics"]
+    metrics["auc"]["ci95_new_subjects"] = [0.4, 0.8]
+    told = paragraph({}, metrics=metrics, folds=[{}, {}])["Statistics"]
+    assert "one of the folds (these subjects) or people (new subjects) at a time" in told
+
+
+def test_methods_say_why_there_is_neither_interval_nor_p() -> None:
+    entry = {"value": 0.6, "ci95": [None, None], "chance": 0.5, "p_permutation": None, "p_reason": "one label only"}
+    told = paragraph({}, metrics={"auc": entry | {"pooling": "over folds"}}, folds=[{}, {}])["Statistics"]
+    assert told == (
+        "No interval is given. AUC compares windows of different folds, because a class shares no fold with another. "
+        "No p: one label only."
+    )
 
 
 def test_nested_selection_names_its_candidates() -> None:

@@ -17,11 +17,15 @@ MakeRun = Callable[[dict[str, Any]], Path]
 
 def test_every_decoder_has_a_row_and_the_runs_own_is_bold(classification_run: Contents, make_run: MakeRun) -> None:
     lines = results_table([make_run(classification_run(2, 4))]).splitlines()
-    assert lines[0] == "| dataset | protocol | decoder | metric | value [95 % interval] | chance | p | n |"
-    assert lines[2] == (
-        "| faces | leave run out | **nested_selection** | AUC | **0.671 [0.641, 0.701]** | 0.500 | 0.0005 | 1174 |"
+    assert (
+        lines[0]
+        == "| dataset | protocol | decoder | metric | value [95 % interval] | interval is about | chance | p | n |"
     )
-    assert [line.split(" | ")[2] for line in lines[2:]] == ["**nested_selection**"] * 3 + [
+    assert lines[2] == (
+        "| faces | leave run out | **nested_selection** | AUC | **0.671 [0.641, 0.701]** | these subjects | 0.500 "
+        "| 0.0005 | 1174 |"
+    )
+    assert [line.split(" | ")[2] for line in lines[2:] if line.startswith("|")] == ["**nested_selection**"] * 3 + [
         "xdawn_tangent",
         "time_means",
         "tangent_space",
@@ -31,7 +35,7 @@ def test_every_decoder_has_a_row_and_the_runs_own_is_bold(classification_run: Co
 def test_floors_add_a_column(classification_run: Contents, make_run: MakeRun) -> None:
     lines = results_table([make_run(classification_run(2, 4))], {"faces": {"auc": 0.62}}).splitlines()
     assert lines[0].endswith("| n | floor |")
-    assert lines[1].count("---") == 9
+    assert lines[1].count("---") == 10
     assert lines[2].endswith("| 1174 | 0.62 |")
     assert lines[3].endswith("| 1174 |  |")
 
@@ -56,3 +60,24 @@ def test_damaged_scores_are_named(content: str, tmp_path: Path) -> None:
     (tmp_path / "metrics.json").write_text(content)
     with pytest.raises(DataError, match="Run the command again"):
         results_table([tmp_path])
+
+
+def test_how_p_was_made_stands_once_below_the_table(classification_run: Contents, make_run: MakeRun) -> None:
+    lines = results_table([make_run(classification_run(2, 4))]).splitlines()
+    assert [line for line in lines if not line.startswith("|")] == [
+        "",
+        "- p: labels exchanged (trials within runs) before fitting, decoder fitted again; 1999 permutations; "
+        "smallest possible p 0.0005.",
+    ]
+
+
+def test_a_missing_number_is_a_dash_with_its_reason_below(classification_run: Contents, make_run: MakeRun) -> None:
+    run = classification_run(2, 4)
+    for scores in (run["metrics"]["metrics"], *run["metrics"]["baselines"].values()):
+        for entry in scores.values():
+            for key in ("p_method", "n_permutations", "p_smallest"):
+                entry.pop(key, None)
+            entry |= {"p_permutation": None, "p_reason": "2 runs\nonly", "ci95": [None, None], "ci95_about": None}
+    lines = results_table([make_run(run)]).splitlines()
+    assert lines[2] == "| faces | leave run out | **nested_selection** | AUC | **0.671** | – | 0.500 | – | 1174 |"
+    assert [line for line in lines if not line.startswith("|")] == ["", "- No p: 2 runs only."]

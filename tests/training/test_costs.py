@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hydra.utils import instantiate
 
 from brain_decode.cli.app import main
 from brain_decode.cli.composition import compose
@@ -18,6 +19,8 @@ from brain_decode.signals.recording import ArraySource, Entities, Recording
 from brain_decode.signals.sensors import Sensors
 from brain_decode.training.costs import Prediction, predict_costs
 from brain_decode.training.loading import load_windows
+from brain_decode.training.permuting import FittedFold
+from brain_decode.training.permuting_costs import RefitCost, batches_of_draws
 from brain_decode.training.pilots import Growth, megabytes_of, piece_of, watched_memory
 
 WriteTaps = Callable[..., None]
@@ -85,11 +88,38 @@ def test_the_size_of_the_run_folder_is_told(tmp_path: Path, write_taps: WriteTap
 
 def test_more_folds_and_a_network_take_longer(tmp_path: Path, write_taps: WriteTaps) -> None:
     write_taps(tmp_path)
-    few = costs_of([*words(tmp_path), "split.n_folds=2"])
+    few = costs_of([*words(tmp_path), "split.n_folds=2", "permutations=0"])
     network = costs_of([*words(tmp_path), "encoder=eegnet", "trainer.accelerator=cpu"])
     assert network.train.seconds[1] > network.train.seconds[0] > few.train.seconds[0]
     assert few.train.seconds[0] == few.train.seconds[1]
     assert "between 9 and 50 epochs a fit" in " ".join(network.assumptions)
+
+
+def test_permutation_tests_are_foreseen_between_the_first_batch_and_all(tmp_path: Path, write_taps: WriteTaps) -> None:
+    write_taps(tmp_path)
+    told = costs_of([*words(tmp_path), "permutations=199"])
+    assert told.train.seconds[1] > told.train.seconds[0]
+    said = next(line for line in told.assumptions if line.startswith("p: "))
+    assert said.startswith("p: 20 to 199 permutations of the labels, for each of which ")
+    assert "fitted again in 5 folds" in said
+
+
+@pytest.mark.parametrize("chosen", ["permutations=0", "split=contiguous_kfold"])
+def test_draws_come_in_batches_that_double(chosen: str, tmp_path: Path, write_taps: WriteTaps) -> None:
+    write_taps(tmp_path)
+    config = compose("train", [*words(tmp_path), chosen])
+    trials = load_windows(config).trials
+    split = instantiate(config.split)
+    draws = batches_of_draws(trials, split, split.folds(trials.table), int(config.permutations))
+    assert draws == ([] if chosen == "permutations=0" else [20, 40, 80, 59])
+
+
+def test_refits_cost_by_batches_folds_and_draws() -> None:
+    folds = [FittedFold(np.arange(8), np.arange(8, 10))] * 3
+    cost = RefitCost(Growth(0.0, 0.1), Growth(0.0, 0.01), 0.5, folds)
+    # The observed labels come first: one batch and one draw more.
+    assert cost.seconds([20, 40]) == pytest.approx(3 * 3 * 1.0 + 61 * (3 * 0.1 + 0.5))
+    assert cost.seconds([]) == 0.0
 
 
 def test_nothing_is_written_where_the_run_would_write(tmp_path: Path, write_taps: WriteTaps) -> None:
