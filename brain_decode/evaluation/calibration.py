@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-__all__ = ["N_BINS", "calibration_gaps", "ece", "reliability_bins", "top_confidence"]
+__all__ = ["N_BINS", "calibration_gaps", "ece", "ece_bounds", "reliability_bins", "top_confidence"]
 
+_NORMAL = 1.96  # quantile of 95 %
 N_BINS = 15  # Guo et al. 2017, equal width
 
 
@@ -46,6 +47,30 @@ def calibration_gaps(probabilities: np.ndarray, truth: np.ndarray) -> np.ndarray
     gap = is_right - confidence
     others = np.bincount(bins, gap, minlength=N_BINS)[bins] - gap
     return np.sign(others) * gap
+
+
+def ece_bounds(truth: np.ndarray, probabilities: np.ndarray, *, inflation: float = 1.0) -> tuple[float, float]:
+    """Return a 95 % interval of the calibration error over 15 bins; it holds more often than that, and is wide.
+
+    The plain estimate lies above the true error by at most what noise alone would show, and below it by at most the
+    noise of all bins together.
+
+    Args:
+        truth: (n,) class indices.
+        probabilities: (n, n_classes).
+        inflation: Of the variance of bins: of windows that are no independent evidence, or decoders that differ.
+    """
+    confidence, is_right, bins = top_confidence(probabilities, truth)
+    gap, n = is_right - confidence, np.bincount(bins, minlength=N_BINS)
+    sums, squares, stated = (
+        np.bincount(bins, values, minlength=N_BINS) for values in (gap, gap**2, confidence * (1 - confidence))
+    )
+    spread = np.where(n > 1, (squares - sums**2 / np.maximum(n, 1)) * n / np.maximum(n - 1, 1), 0.0)
+    deviations = np.sqrt(inflation * np.maximum(spread, stated)) / len(truth)  # a bin of few windows shows no spread
+    plain, noise = float(np.abs(sums).sum() / len(truth)), float(np.sqrt((deviations**2).sum()))
+    # Of |x| for a standard normal x: the mean and the standard deviation.
+    excess = np.sqrt(2 / np.pi) * deviations.sum() + _NORMAL * np.sqrt(1 - 2 / np.pi) * noise
+    return max(plain - max(float(excess), _NORMAL * noise), 0.0), min(plain + _NORMAL * noise, 1.0)
 
 
 def reliability_bins(truth: np.ndarray, probabilities: np.ndarray) -> list[dict[str, float]]:

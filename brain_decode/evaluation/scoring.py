@@ -15,6 +15,7 @@ from brain_decode.core.errors import DataError, unknown_option
 from brain_decode.evaluation import calibration, metrics
 from brain_decode.evaluation.exchangeability import Exchange, label_exchange
 from brain_decode.evaluation.intervals import (
+    NEW_SUBJECTS,
     Design,
     Units,
     interval_entries,
@@ -113,9 +114,8 @@ def score_classification(
         bounds={**dict.fromkeys(P_METRICS["classification"], (0.0, 1.0)), "ece": (-1.0, 1.0)},
         n_perfect={"auc": rarest, "balanced_accuracy": rarest, "accuracy": len(predictions)},
     )
-    # Noise may bring the debiased calibration error below 0.
-    values["ece"] = max(values["ece"], 0.0)
-    intervals["ece"] |= {name: _not_negative(intervals["ece"][name]) for name in ("ci95", "ci95_new_subjects")}
+    values["ece"] = max(values["ece"], 0.0)  # noise may bring the debiased error below 0
+    intervals["ece"] = _calibration_interval(pooled, predictions, design, values["ece"], intervals["ece"])
     if p_values is None:
         p_values = _fixed_p_values(pooled, predictions, values, design, n_permutations, seed)
     return {
@@ -245,8 +245,26 @@ def regression_values(truth: np.ndarray, predicted: np.ndarray, folds: np.ndarra
     return {"pearson": metrics.pearson(truth, predicted, folds), "r2": metrics.r2(truth, predicted)}
 
 
-def _not_negative(bounds: Sequence[float | None]) -> list[float | None]:
-    return [None if bound is None else max(bound, 0.0) for bound in bounds]
+def _calibration_interval(
+    answers: _Answers, predictions: pd.DataFrame, design: Design, value: float, entry: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the entry of the calibration error with bounds of its own kind: no jackknife of it holds its value.
+
+    Bins are as uncertain as windows are, and more where units differ by more than their windows explain.
+    """
+    gaps = calibration.calibration_gaps(answers.probabilities, answers.truth)
+    windows = trial_units(predictions)
+    deviation = jackknife_deviation(gaps.mean(), unit_means(gaps, windows, left_out_weights(windows)), 1.0)
+    told = dict(entry)
+    for key, about in (("ci95", entry["ci95_about"]), ("ci95_new_subjects", NEW_SUBJECTS)):
+        units = (new_subject_units if about == NEW_SUBJECTS else these_subject_units)(predictions, design)
+        if entry[key][0] is None or isinstance(units, Unavailable):
+            continue
+        between = jackknife_deviation(gaps.mean(), unit_means(gaps, units, left_out_weights(units)), 1.0)
+        excess = max((between / deviation) ** 2, 1.0) if deviation > 0 else 1.0
+        low, high = calibration.ece_bounds(answers.truth, answers.probabilities, inflation=units.inflation * excess)
+        told[key] = [min(low, value), max(high, value)]
+    return told
 
 
 def _fold_codes(predictions: pd.DataFrame) -> np.ndarray:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
-from brain_decode.evaluation.calibration import ece, reliability_bins
+from brain_decode.evaluation.calibration import calibration_gaps, ece, ece_bounds, reliability_bins
 
 
 def test_an_always_sure_and_half_right_decoder_is_off_by_one_half() -> None:
@@ -31,3 +32,26 @@ def test_bins_hold_every_window_once() -> None:
     assert sum(entry["n"] for entry in bins) == 200
     error = sum(entry["n"] / 200 * abs(entry["accuracy"] - entry["confidence"]) for entry in bins)
     assert error == pytest.approx(ece(truth, probabilities))
+
+
+def simulated(overconfidence: float, n: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    second = rng.random(n)
+    truth, stated = (rng.random(n) < second).astype(int), expit(overconfidence * logit(second))
+    return truth, np.stack([1 - stated, stated], axis=1)
+
+
+def test_gaps_of_a_calibrated_decoder_cancel_on_average() -> None:
+    rng = np.random.default_rng(0)
+    draws = [simulated(1.0, 200, rng) for _ in range(300)]
+    means = [calibration_gaps(probabilities, truth).mean() for truth, probabilities in draws]
+    assert abs(np.mean(means)) < 3 * np.std(means) / np.sqrt(len(means))
+    assert np.mean([ece(truth, probabilities) for truth, probabilities in draws]) > 0.08
+
+
+@pytest.mark.parametrize("overconfidence", [1.0, 3.0])
+def test_bounds_hold_the_true_error(overconfidence: float) -> None:
+    rng = np.random.default_rng(1)
+    expected = 0.0 if overconfidence == 1.0 else ece(*simulated(overconfidence, 300_000, rng))
+    bounds = [ece_bounds(*simulated(overconfidence, 200, rng)) for _ in range(300)]
+    assert np.mean([low <= expected <= high for low, high in bounds]) >= 0.93
+    assert np.mean([high - low for low, high in bounds]) < 0.2
