@@ -16,7 +16,14 @@ WriteTaps = Callable[..., None]
 
 def words(folder: Path) -> list[str]:
     places = [f"catalogue={folder / 'catalogue'}", f"paths.data={folder / 'data'}", f"paths.store={folder / 'stores'}"]
-    return [*places, "datasets=taps", "preprocessing=trials", "split=contiguous_kfold", "encoder=time_means"]
+    return [
+        *places,
+        "datasets=taps",
+        "preprocessing=trials",
+        "split=contiguous_kfold",
+        "encoder=time_means",
+        "permutations=9",
+    ]
 
 
 def auc_of(folder: Path) -> float:

@@ -83,6 +83,7 @@ def test_training_that_is_killed_twenty_times_gives_the_same_weights_and_numbers
         f"paths.data={tmp_path / 'data'}",
         "preprocessing=trials",
         "split=contiguous_kfold",
+        "permutations=9",
         "encoder=eegnet",
         "trainer.max_epochs=12",
         "trainer.accelerator=cpu",

@@ -56,7 +56,7 @@ def trained(haxby: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the experiment."""
     folder = tmp_path_factory.mktemp("haxby")
     places = [f"paths.data={haxby}", f"paths.store={folder / 'stores'}", f"out={folder / 'run'}"]
-    assert main(["train", f"experiment={NAME}", *places]) == 0
+    assert main(["train", f"experiment={NAME}", *places, "permutations=100"]) == 0
     return folder / "run"
 
 

@@ -146,6 +146,7 @@ def train(tmp_path: Path) -> Train:
     words = ["train", "datasets=bursts", "preprocessing=brainomni", "split=leave_run_out", "trainer.accelerator=cpu"]
     words += [f"catalogue={tmp_path / 'catalogue'}", f"paths.data={tmp_path / 'data'}"]
     words += [f"paths.store={tmp_path / 'stores'}", "encoder=pretrained", f"encoder.source={tmp_path / 'weights'}"]
+    words += ["permutations=9"]
     return lambda *more: main([*words, *more])
 
 

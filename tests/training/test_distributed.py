@@ -72,6 +72,7 @@ def test_a_run_of_two_processes_writes_one_folder(
 ) -> None:
     write_taps(tmp_path)
     chosen = ["datasets=taps", "preprocessing=trials", "split=contiguous_kfold", "split.n_folds=2", "encoder=eegnet"]
+    chosen += ["permutations=0"]
     trainer = ["trainer=ddp_cpu", "trainer.max_epochs=2", *(["trainer.strategy=ddp"] if launched else [])]
     program = ["-m", "brain_decode", "train", *places_in(tmp_path), *chosen, *trainer, f"out={tmp_path / 'out'}"]
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node", "2"] if launched else []

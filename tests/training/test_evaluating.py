@@ -53,7 +53,7 @@ def run(tmp_path: Path) -> Run:
 def trained(run: Run, tmp_path: Path) -> Path:
     write_people(tmp_path / "data", {"01": 1, "02": 2, "03": 3})
     words = ["preprocessing=trials", "split=leave_subject_out", "encoder=time_means", "head=shrinkage_lda"]
-    assert run("train", tmp_path / "data", *words, "baselines=[]", f"out={tmp_path / 'trained'}") == 0
+    assert run("train", tmp_path / "data", *words, "baselines=[]", "permutations=0", f"out={tmp_path / 'trained'}") == 0
     return tmp_path / "trained"
 
 

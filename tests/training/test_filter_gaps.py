@@ -48,7 +48,13 @@ def train(tmp_path: Path) -> Train:
     (tmp_path / "catalogue" / "datasets").mkdir(parents=True)
     (tmp_path / "catalogue" / "datasets" / "taps.yaml").write_text(yaml.safe_dump(entry))
     paths = [f"catalogue={tmp_path / 'catalogue'}", f"paths.data={tmp_path / 'data'}", f"out={tmp_path / 'out'}"]
-    paths += [f"paths.store={tmp_path / 'stores'}", "datasets=taps", "split=contiguous_kfold", "encoder=time_means"]
+    paths += [
+        f"paths.store={tmp_path / 'stores'}",
+        "datasets=taps",
+        "split=contiguous_kfold",
+        "encoder=time_means",
+        "permutations=0",
+    ]
     return lambda *words: main(["train", *paths, *words])
 
 

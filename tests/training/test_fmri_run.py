@@ -43,7 +43,7 @@ def write_run(root: Path, run: int, *, effect: float = 1.0) -> Path:
 def train(root: Path, out: Path, *words: str) -> int:
     choices = ["datasets=bids_fmri", "datasets.loader.mask=all", "preprocessing=fmri", "encoder=block_means"]
     places = [f"paths.data={root}", f"paths.store={out / 'stores'}", f"out={out / 'run'}"]
-    settings = ["datasets.window.lag_s=4.0", "head=shrinkage_lda"]
+    settings = ["datasets.window.lag_s=4.0", "head=shrinkage_lda", "permutations=19"]
     return main(["train", *choices, *places, *settings, *words])
 
 

@@ -25,7 +25,7 @@ def study(tmp_path_factory: pytest.TempPathFactory, write_taps: WriteTaps) -> Pa
     write_taps(folder)
     network = ["encoder=eegnet", "trainer.max_epochs=2", "trainer.accelerator=cpu"]
     for out, words in (("run", ["encoder=time_means"]), ("network", network)):
-        common = ["datasets=taps", "preprocessing=trials", "split=contiguous_kfold"]
+        common = ["datasets=taps", "preprocessing=trials", "split=contiguous_kfold", "permutations=9"]
         places = [f"catalogue={folder / 'catalogue'}", f"paths.data={folder / 'data'}", f"paths.store={folder / 'st'}"]
         assert main(["train", *common, *places, f"out={folder / out}", *words]) == 0
     return folder

@@ -64,7 +64,8 @@ def train(tmp_path: Path) -> Train:
             f"paths.data={tmp_path / 'data'}",
             f"paths.store={tmp_path / 'stores'}",
         ]
-        chosen = ["preprocessing=trials", "split=contiguous_kfold", "encoder=time_means"] if command == "train" else []
+        choices = ["preprocessing=trials", "split=contiguous_kfold", "encoder=time_means", "permutations=39"]
+        chosen = choices if command == "train" else []
         out = [] if any(word.startswith("out=") for word in words) else [f"out={tmp_path / 'out'}"]
         return main([command, *common, *chosen, *out, *words])
 
@@ -76,7 +77,7 @@ def metrics_of(folder: Path) -> dict:
 
 
 def test_a_clear_effect_is_found_far_above_chance(train: Train, tmp_path: Path) -> None:
-    assert train() == 0
+    assert train("permutations=199") == 0
     auc = metrics_of(tmp_path / "out")["metrics"]["auc"]
     assert auc["value"] > 0.9
     assert auc["ci95"][0] > 0.8
