@@ -176,7 +176,7 @@ def _train_cost(
     costs = {recipe.name: _recipe_cost(recipe, pilot, protocol) for recipe in plan.recipes}
     epochs = _epochs(protocol.settings)
     fits = _fits(plan, trials, protocol)
-    closed = [recipe for recipe in plan.recipes if recipe.is_closed_form and draws]
+    closed = [recipe for recipe in plan.recipes if recipe.can_be_refitted and draws]
     refits = [RefitCost.measured(recipe, pilot, trials, folds, protocol.settings) for recipe in closed]
     permuting = [sum(cost.seconds(batches) for cost in refits) for batches in (draws[:1], draws)]
     least, most = (

@@ -133,7 +133,7 @@ def permutation_p_values(
     if isinstance(exchange, Unavailable):
         return {name: _everywhere(exchange, trials) for name in names}
     fitted = fitted_folds(trials, folds)
-    closed = [recipe for recipe in plan.recipes if recipe.is_closed_form]
+    closed = [recipe for recipe in plan.recipes if recipe.can_be_refitted]
     scores = {recipe.name: RefitScores(recipe, trials, fitted, settings) for recipe in closed}
     groups: dict[str, Sequence[str]] = {name: (name,) for name in scores}
     candidates = tuple(recipe.name for recipe in plan.candidates)

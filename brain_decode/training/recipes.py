@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from brain_decode.core.errors import ConfigError, unknown_option
 from brain_decode.core.resources import catalogue_root
 from brain_decode.encoders.base import ClosedFormEncoder, Encoder
-from brain_decode.heads.base import Head
+from brain_decode.heads.base import ClosedFormHead, Head
 from brain_decode.nn.closed_form import FittedBuffers
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.space import Space
@@ -73,6 +73,12 @@ class Recipe:
         if self.pretrained_source is not None:
             return self.encoder["_target_"] == _CODES or self.encoder.get("adaptation") == "linear_probe"
         return isinstance(target, type) and issubclass(target, ClosedFormEncoder)
+
+    @property
+    def can_be_refitted(self) -> bool:
+        """True when every fit is in closed form, cheap enough to be made again for each permutation of the labels."""
+        target = self.head.get("_target_")
+        return self.is_closed_form and (target is None or issubclass(get_class(str(target)), ClosedFormHead))
 
     @property
     def pretrained_source(self) -> str | None:

@@ -30,7 +30,7 @@ SLOW_FLOORS = {
 
 
 def run_experiment(name: str, data: Path, folder: Path, *words: str) -> dict:
-    """Run an experiment and return its metrics; p-values, which take hundreds of fits, only where they are asked for."""
+    """Run an experiment and return its metrics; p-values, which take hundreds of fits, only where asked for."""
     places = [f"paths.data={data}", f"paths.store={folder / 'stores'}", f"out={folder / 'run'}", "permutations=0"]
     assert main(["train", f"experiment={name}", *places, *words]) == 0
     return json.loads((folder / "run" / "metrics.json").read_text())

@@ -80,7 +80,7 @@ def test_a_clear_effect_is_found_far_above_chance(train: Train, tmp_path: Path) 
     assert train("permutations=199") == 0
     auc = metrics_of(tmp_path / "out")["metrics"]["auc"]
     assert auc["value"] > 0.9
-    assert auc["ci95"][0] > 0.8
+    assert auc["ci95"][0] > 0.75  # five folds that differ: the interval of Student's t is wide
     assert auc["chance"] == 0.5
     assert auc["p_permutation"] < 0.01
 
@@ -121,8 +121,8 @@ def test_the_decoder_is_compared_with_each_baseline_on_the_same_windows(train: T
         difference = metrics["metrics"]["auc"]["value"] - metrics["baselines"][name]["auc"]["value"]
         assert found["difference"] == pytest.approx(difference)
         assert found["ci95"][0] <= found["difference"] <= found["ci95"][1]
-        assert found["p_holm"] >= found["p_bootstrap"]
-    assert "on the same windows. Interval and two-sided p" in (tmp_path / "out" / "report.html").read_text()
+        assert found["p_holm"] >= found["p_value"]
+    assert "on the same windows" in (tmp_path / "out" / "report.html").read_text()
 
 
 def test_closed_form_decoders_take_no_more_memory_than_allowed_and_say_what_they_left_out(
