@@ -19,7 +19,7 @@ from brain_decode.evaluation.unavailable import Unavailable
 from brain_decode.training.permuting import RefitScores, fitted_folds, sequential_p_values
 from brain_decode.training.run import prepare_run
 
-N_SHUFFLES, _PERMUTATIONS = 20, 199
+N_SHUFFLES, _PERMUTATIONS = 20, 99
 EXPERIMENTS = (
     "eeg_muse_n170",
     "eeg_muse_p300_catsdogs",
