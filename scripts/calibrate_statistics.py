@@ -1,4 +1,4 @@
-"""Simulate what the statistics promise: `python scripts/calibrate_statistics.py [DATA] [only=NAME] [draws=N]`.
+"""Simulate what the statistics promise: `python scripts/calibrate_statistics.py [DATA] [only=NAME] [draws=N] [experiments=A,B]`.
 
 Prints one Markdown table: setting, promised, measured, n. With DATA, labels of the real recordings in it are shuffled,
 too. NAME is one of p_values, intervals, retrieval, recordings.
@@ -25,7 +25,7 @@ def main(words: list[str]) -> int:
     """Print the table; progress goes to standard error."""
     settings = dict(word.split("=", 1) for word in words if "=" in word)
     folders = [Path(word) for word in words if "=" not in word]
-    unknown = set(settings) - {"only", "draws"}
+    unknown = set(settings) - {"only", "draws", "experiments"}
     chosen = settings.get("only")
     if unknown or len(folders) > 1 or chosen not in (None, "recordings", *PARTS):
         print(__doc__, file=sys.stderr)
@@ -41,7 +41,8 @@ def main(words: list[str]) -> int:
                 )
             print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
     if folders and chosen in (None, "recordings"):
-        for row in recordings.measure(folders[0]):
+        names = settings["experiments"].split(",") if "experiments" in settings else recordings.EXPERIMENTS
+        for row in recordings.measure(folders[0], names):
             print(f"| {row['setting']} | {told(row['promised'])} | {told(row['measured'])} | {row['n']} |", flush=True)
     return 0
 

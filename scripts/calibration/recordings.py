@@ -19,7 +19,7 @@ from brain_decode.evaluation.unavailable import Unavailable
 from brain_decode.training.permuting import RefitScores, fitted_folds, sequential_p_values
 from brain_decode.training.run import prepare_run
 
-N_SHUFFLES, _PERMUTATIONS = 20, 99
+N_SHUFFLES, _PERMUTATIONS = 20, 39
 EXPERIMENTS = (
     "eeg_muse_n170",
     "eeg_muse_p300_catsdogs",
@@ -34,12 +34,14 @@ EXPERIMENTS = (
 SUBJECTS = {"eeg_muse_n170": ["datasets.subjects=['01']"]}
 
 
-def measure(data: Path, n_shuffles: int = N_SHUFFLES) -> Iterator[dict[str, Any]]:
+def measure(
+    data: Path, experiments: Sequence[str] = EXPERIMENTS, n_shuffles: int = N_SHUFFLES
+) -> Iterator[dict[str, Any]]:
     """Yield {"setting", "promised", "measured", "n"}: of each dataset and decoder, and of all p-values together."""
     everything: list[float] = []
     aucs: list[float] = []
     with tempfile.TemporaryDirectory() as place:
-        for name in EXPERIMENTS:
+        for name in experiments:
             started = time.monotonic()
             for decoder, p_values, scores in _shuffled(name, data, Path(place), n_shuffles):
                 everything += p_values
@@ -48,6 +50,7 @@ def measure(data: Path, n_shuffles: int = N_SHUFFLES) -> Iterator[dict[str, Any]
                 told = f"{name}, {decoder}, labels shuffled within runs"
                 yield _row(f"{told}: mean AUC (standard error {error:.3f})", "0.500", mean, len(scores))
                 yield _row(f"{told}: p <= 0.05", "0.05", float(np.mean(np.array(p_values) <= 0.05)), len(p_values))
+                print(name, decoder, np.round(p_values, 4).tolist(), np.round(scores, 4).tolist(), file=sys.stderr)
             print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
     uniform = float(kstest(everything, "uniform").pvalue)
     yield _row("all of these: p <= 0.05", "0.05", float(np.mean(np.array(everything) <= 0.05)), len(everything))
