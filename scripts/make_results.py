@@ -45,8 +45,8 @@ What to keep in mind:
 - With the statistics mended (docs/statistics.md) intervals are about twice as wide, and p is 0.005 at least. What was
   significant and no longer is: the tangent space on `p300` (p 0.029, now 0.075). Intervals that lay above guessing and
   no longer do: every decoder of `eeg_eeglab_attention` (five folds of 16 trials that differ widely, p still 0.005 for
-  what was chosen), accuracies of the N400 words (p 0.005), the tangent space on `p300`. AUC is ranked within folds, which
-  moved it by up to 0.05 where folds are small.
+  what was chosen), accuracies of the N400 words (p 0.005), the tangent space on `p300`. AUC is ranked within folds,
+  which moved it by up to 0.05 where folds are small.
 - `things_eeg2_clip` holds embeddings of another group's encoder; nothing is fitted here, so its score equals the floor.
 - `fmri_haxby2001` chooses nothing within folds: its figure is logistic regression on block means. The lag of the window
   was not blind: 5 s was run first, then 0 s, which the timing of the events speaks for (see the card). `shrinkage_lda`

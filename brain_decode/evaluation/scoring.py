@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from scipy.stats import t as student
 
 from brain_decode.core.errors import DataError, unknown_option
 from brain_decode.evaluation import calibration, metrics
-from brain_decode.evaluation.exchangeability import Exchange, label_exchange
+from brain_decode.evaluation.exchangeability import label_exchange
 from brain_decode.evaluation.intervals import (
     NEW_SUBJECTS,
     Design,
@@ -117,7 +118,9 @@ def score_classification(
     values["ece"] = max(values["ece"], 0.0)  # noise may bring the debiased error below 0
     intervals["ece"] = _calibration_interval(pooled, predictions, design, values["ece"], intervals["ece"])
     if p_values is None:
-        p_values = _fixed_p_values(pooled, predictions, values, design, n_permutations, seed)
+        tested = {name: values[name] for name in P_METRICS["classification"]}
+        null_of = partial(_null_values, pooled)
+        p_values = _fixed_p_values(predictions, pooled.truth, tested, null_of, design, n_permutations, seed)
     return {
         name: {
             "value": values[name],
@@ -166,7 +169,8 @@ def score_regression(
         bounds={"pearson": (-1.0, 1.0), "r2": (_LOWEST_R2, 1.0)},
     )
     if p_values is None:
-        p_values = _fixed_regression_p(truth, predicted, folds, predictions, values, design, n_permutations, seed)
+        null_of = partial(_null_regression, truth, predicted, folds)
+        p_values = _fixed_p_values(predictions, truth[:, 0], values, null_of, design, n_permutations, seed)
     return {
         name: {
             "value": value,
@@ -339,24 +343,41 @@ def _per_unit(units: Units, columns: np.ndarray, n_columns: int, values: np.ndar
 
 
 def _fixed_p_values(
-    answers: _Answers,
     predictions: pd.DataFrame,
+    labels: np.ndarray,
     values: Mapping[str, float],
+    null_of: Callable[[np.ndarray], Mapping[str, np.ndarray]],
     design: Design,
     n_permutations: int,
     seed: int,
 ) -> PValues:
-    """Return p-values of one decoder on one test set, whose labels are exchanged as the design allows."""
-    exchange = _exchange(predictions, answers.truth, design, n_permutations)
-    if not isinstance(exchange, Exchange):
-        return {} if exchange is None else dict.fromkeys(P_METRICS["classification"], exchange)
-    draws = exchange.batches(n_permutations, np.random.default_rng(seed))
-    null = [_null_values(answers, answers.truth[positions]) for positions in draws]
-    return _p_values(values, {name: np.concatenate([part[name] for part in null]) for name in null[0]}, exchange)
+    """Return p-values of one decoder on one test set, whose labels are exchanged as the design allows.
+
+    Args:
+        predictions: Rows of the decoder.
+        labels: (n,) what is exchanged.
+        values: The scores.
+        null_of: Turns (n_draws, n) positions, for each window that whose label it gets, into scores (n_draws,).
+        design: How the answers came about.
+        n_permutations: 0 leaves p out.
+        seed: Of the permutations.
+    """
+    if not n_permutations:
+        return {}
+    exchange = _NOT_REFITTED if design.needs_refit else label_exchange(predictions, labels)
+    if isinstance(exchange, Unavailable):
+        return dict.fromkeys(values, exchange)
+    draws = [null_of(positions) for positions in exchange.batches(n_permutations, np.random.default_rng(seed))]
+    method = f"labels exchanged ({exchange.method}), {FIXED_DECODER}"
+    return {
+        name: p_value_of(values[name], np.concatenate([part[name] for part in draws]), method, exchange.n_arrangements)
+        for name in draws[0]
+    }
 
 
-def _null_values(answers: _Answers, truths: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the scores (n_draws,) of the same answers to permuted truths (n_draws, n)."""
+def _null_values(answers: _Answers, positions: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the scores (n_draws,) of the same answers to permuted truths, from (n_draws, n) rows."""
+    truths = answers.truth[positions]
     n_folds = int(answers.folds.max()) + 1
     in_fold = answers.folds[:, None] == np.arange(n_folds)
     aucs = []
@@ -376,20 +397,6 @@ def _null_values(answers: _Answers, truths: np.ndarray) -> dict[str, np.ndarray]
         "balanced_accuracy": np.mean(recalls, axis=0),
         "accuracy": is_right.mean(axis=1),
     }
-
-
-def _exchange(
-    predictions: pd.DataFrame, labels: np.ndarray, design: Design, n_permutations: int
-) -> Exchange | Unavailable | None:
-    """Return how labels are exchanged; None where no p is asked for."""
-    if not n_permutations:
-        return None
-    return _NOT_REFITTED if design.needs_refit else label_exchange(predictions, labels)
-
-
-def _p_values(values: Mapping[str, float], null: Mapping[str, np.ndarray], exchange: Exchange) -> PValues:
-    method = f"labels exchanged ({exchange.method}), {FIXED_DECODER}"
-    return {name: p_value_of(values[name], draws, method, exchange.n_arrangements) for name, draws in null.items()}
 
 
 def _regression_arrays(predictions: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -424,26 +431,12 @@ def _regression_without_units(
     return {"pearson": correlation.mean(axis=1), "r2": explained.mean(axis=1)}
 
 
-def _fixed_regression_p(
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    folds: np.ndarray,
-    predictions: pd.DataFrame,
-    values: Mapping[str, float],
-    design: Design,
-    n_permutations: int,
-    seed: int,
-) -> PValues:
-    exchange = _exchange(predictions, truth[:, 0], design, n_permutations)
-    if not isinstance(exchange, Exchange):
-        return {} if exchange is None else dict.fromkeys(P_METRICS["regression"], exchange)
-    draws = [
-        regression_values(truth[row], predicted, folds)
-        for positions in exchange.batches(n_permutations, np.random.default_rng(seed))
-        for row in positions
-    ]
-    null = {name: np.array([draw[name] for draw in draws]) for name in P_METRICS["regression"]}
-    return _p_values(values, null, exchange)
+def _null_regression(
+    truth: np.ndarray, predicted: np.ndarray, folds: np.ndarray, positions: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return the scores (n_draws,) of the same answers to permuted values, from (n_draws, n) rows."""
+    draws = [regression_values(truth[row], predicted, folds) for row in positions]
+    return {name: np.array([draw[name] for draw in draws]) for name in P_METRICS["regression"]}
 
 
 def _tested_difference(difference: float, deviations: Sequence[tuple[int, float]]) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Drawing:
 
     Args:
         generator: Settings of the generator, with its name as `architecture`.
-        seed: Of its noise, and of resamples and permutations.
+        seed: Of its noise, and of permutations.
         judges: What compares pictures, by metric; see `score_pictures`.
     """
 
