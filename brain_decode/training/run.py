@@ -201,9 +201,9 @@ def protocol_of(
 
 
 def _n_permutations(config: DictConfig) -> int:
-    count = int(config.permutations)
-    if count < 0:
-        raise ConfigError(f"permutations is a number from 0 up, got {count}. 0 leaves p-values out.")
+    count = config.permutations
+    if not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        raise ConfigError(f"permutations is a whole number from 0 up, got {count}. 0 leaves p-values out.")
     return count
 
 

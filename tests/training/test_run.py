@@ -268,3 +268,12 @@ def test_a_head_learns_by_gradient_on_windows_that_need_no_encoder(train: Train,
 def test_windows_in_volts_are_refused_where_no_encoder_would_scale_them(train: Train, capsys) -> None:
     assert train("encoder=flatten", "head=classification", "baselines={}", "split.n_folds=2") == 1
     assert "Networks learn from windows of about unit scale" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", ["-1", "1.5", "many", "null", "true"])
+def test_a_number_of_permutations_that_is_none_is_one_sentence(
+    train: Train, capsys: pytest.CaptureFixture[str], tmp_path: Path, count: str
+) -> None:
+    assert train(f"permutations={count}") in (1, 2)
+    assert "permutations is a whole number from 0 up, got" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
