@@ -6,12 +6,10 @@ Folds share their training data, so permuting the labels of fixed decoders would
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from threadpoolctl import threadpool_limits
 
 from brain_decode.core.progress import track
 from brain_decode.core.seeding import derived_seed
@@ -23,7 +21,7 @@ from brain_decode.evaluation.scoring import P_METRICS, PValues, classification_v
 from brain_decode.evaluation.unavailable import Unavailable
 from brain_decode.training.fitting import FitSettings
 from brain_decode.training.recipes import NESTED_SELECTION, Plan, Recipe
-from brain_decode.training.refit import refit_of
+from brain_decode.training.refit import refit_of, refitting
 from brain_decode.training.trials import Trials
 
 __all__ = [
@@ -83,10 +81,13 @@ class RefitScores:
         trials: Of the run.
         folds: What each fit saw and answered.
         settings: As in the run.
+        pool: Threads, from `refitting`.
     """
 
-    def __init__(self, recipe: Recipe, trials: Trials, folds: Sequence[FittedFold], settings: FitSettings) -> None:
-        self.recipe, self.trials, self.folds, self.settings = recipe, trials, folds, settings
+    def __init__(
+        self, recipe: Recipe, trials: Trials, folds: Sequence[FittedFold], settings: FitSettings, pool: Executor
+    ) -> None:
+        self.recipe, self.trials, self.folds, self.settings, self.pool = recipe, trials, folds, settings, pool
         self.scored = np.concatenate([fold.test for fold in folds])
         self.fold_of = np.repeat(np.arange(len(folds)), [len(fold.test) for fold in folds])
 
@@ -95,8 +96,7 @@ class RefitScores:
         answers = []
         for fold in track(self.folds, f"Permuting labels of {self.recipe.name}", len(self.folds)):
             refit = refit_of(self.recipe, self.trials, fold.train, fold.test, self.settings)
-            with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-                answers.append(np.stack(list(pool.map(refit, labels))))
+            answers.append(np.stack(list(self.pool.map(refit, labels))))
         scores = [self.scores_of(one, drawn[self.scored]) for one, drawn in zip(_by_draw(answers), labels, strict=True)]
         return {name: np.array([score[name] for score in scores]) for name in P_METRICS[self.trials.task]}
 
@@ -134,12 +134,12 @@ def permutation_p_values(
         return {name: _everywhere(exchange, trials) for name in names}
     fitted = fitted_folds(trials, folds)
     closed = [recipe for recipe in plan.recipes if recipe.can_be_refitted]
-    scores = {recipe.name: RefitScores(recipe, trials, fitted, settings) for recipe in closed}
-    groups: dict[str, Sequence[str]] = {name: (name,) for name in scores}
+    groups: dict[str, Sequence[str]] = {recipe.name: (recipe.name,) for recipe in closed}
     candidates = tuple(recipe.name for recipe in plan.candidates)
-    if plan.name == NESTED_SELECTION and set(candidates) <= set(scores):
+    if plan.name == NESTED_SELECTION and set(candidates) <= set(groups):
         groups[NESTED_SELECTION] = candidates
-    with threadpool_limits(1):  # one thread a fit, several fits at once
+    with refitting() as pool:
+        scores = {recipe.name: RefitScores(recipe, trials, fitted, settings, pool) for recipe in closed}
         found = sequential_p_values(scores, groups, labels, exchange, n_permutations, settings.seed)
     return {name: found.get(name, _everywhere(_NETWORK, trials)) for name in names}
 

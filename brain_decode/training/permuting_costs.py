@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from brain_decode.datasets.splits import Fold, Split
 from brain_decode.evaluation.exchangeability import label_exchange
@@ -18,7 +17,7 @@ from brain_decode.training.fitting import FitSettings
 from brain_decode.training.permuting import FittedFold, RefitScores, design_of, draw_batches
 from brain_decode.training.pilots import Growth, timed
 from brain_decode.training.recipes import Recipe
-from brain_decode.training.refit import Refit, refit_of
+from brain_decode.training.refit import Refit, refit_of, refitting
 from brain_decode.training.trials import Trials
 
 __all__ = ["RefitCost", "batches_of_draws"]
@@ -51,20 +50,21 @@ class RefitCost:
         """Return the cost of a recipe, fitted to half of the pilot's windows and to all."""
         sizes, preparing, drawing = [], [], []
         every = np.arange(min(len(pilot.table), _MOST_WINDOWS))
-        with threadpool_limits(1):  # as in the run: one thread a fit, several fits at once
+        n_draws = _DRAWS_PER_THREAD * torch.get_num_threads()
+        with refitting() as pool:
             for train in (every[::2], every):
                 test = train[::_TESTED_EVERY]
                 prepare_s, refit = timed(partial(refit_of, recipe, pilot, train, test, settings), repeats=2)
-                labels = _permuted(pilot, _DRAWS_PER_THREAD * torch.get_num_threads())
-                draws_s, answers = timed(partial(_answers, refit, labels), repeats=2)
+                labels = _permuted(pilot, n_draws)
+                draws_s, answers = timed(partial(_answers, pool, refit, labels), repeats=2)
                 sizes.append(len(train) + len(test))
                 preparing.append(prepare_s)
                 drawing.append(draws_s / len(labels))
-        fitted = [FittedFold(fold.train, fold.test) for fold in folds]
-        scores = RefitScores(recipe, trials, fitted, settings)
-        made_up = np.random.default_rng(0).random((len(scores.scored), answers[0].shape[1]))
-        truth = trials.targets(np.arange(len(trials.table)))[scores.scored]
-        score_s, _ = timed(partial(scores.scores_of, made_up, truth), repeats=3)
+            fitted = [FittedFold(fold.train, fold.test) for fold in folds]
+            scores = RefitScores(recipe, trials, fitted, settings, pool)
+            made_up = np.random.default_rng(0).random((len(scores.scored), answers[0].shape[1]))
+            truth = trials.targets(np.arange(len(trials.table)))[scores.scored]
+            score_s, _ = timed(partial(scores.scores_of, made_up, truth), repeats=3)
         return cls(Growth.through(sizes, preparing), Growth.through(sizes, drawing), score_s, fitted)
 
     def seconds(self, batches: Sequence[int]) -> float:
@@ -93,6 +93,5 @@ def _permuted(pilot: Trials, count: int) -> list[np.ndarray]:
     return [rng.permutation(labels) for _ in range(count)]
 
 
-def _answers(refit: Refit, labels: Sequence[np.ndarray]) -> list[np.ndarray]:
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        return list(pool.map(refit, labels))
+def _answers(pool: Executor, refit: Refit, labels: Sequence[np.ndarray]) -> list[np.ndarray]:
+    return list(pool.map(refit, labels))

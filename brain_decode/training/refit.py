@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits
 
 from brain_decode.core.errors import DataError
 from brain_decode.encoders.base import BrainEmbedding, ClosedFormEncoder
@@ -16,10 +19,18 @@ from brain_decode.training.predicting import answers_of
 from brain_decode.training.recipes import Recipe
 from brain_decode.training.trials import Trials
 
-__all__ = ["Refit", "refit_of"]
+__all__ = ["Refit", "refit_of", "refitting"]
 
 # Labels of all trials, as `Trials.targets` gives them, to the answers to the test windows, (n_test, n_outputs).
 Refit = Callable[[np.ndarray], np.ndarray]
+
+
+@contextmanager
+def refitting() -> Iterator[Executor]:
+    """Give threads for refits: as many as torch may use, one for each fit."""
+    # Asked before the limit, which torch heeds too.
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool, threadpool_limits(1):
+        yield pool
 
 
 def refit_of(recipe: Recipe, trials: Trials, train: np.ndarray, test: np.ndarray, settings: FitSettings) -> Refit:

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 from scipy.stats import kstest
-from threadpoolctl import threadpool_limits
 
 from brain_decode.cli.composition import compose
 from brain_decode.evaluation.exchangeability import label_exchange
 from brain_decode.evaluation.unavailable import Unavailable
 from brain_decode.training.permuting import RefitScores, fitted_folds, sequential_p_values
+from brain_decode.training.refit import refitting
 from brain_decode.training.run import prepare_run
 
 N_SHUFFLES, _PERMUTATIONS = 20, 39
@@ -77,9 +77,9 @@ def _shuffled(
         return
     shuffled = labels[exchange.positions(n_shuffles, np.random.default_rng(0))]
     for recipe in planned.plan.recipes:
-        refits: dict[str, Any] = {recipe.name: RefitScores(recipe, trials, folds, settings)}
         p_values, aucs = [], []
-        with threadpool_limits(1):
+        with refitting() as pool:
+            refits: dict[str, Any] = {recipe.name: RefitScores(recipe, trials, folds, settings, pool)}
             aucs = refits[recipe.name](shuffled)["auc"].tolist()
             for number, one in enumerate(shuffled):
                 found = sequential_p_values(refits, {recipe.name: (recipe.name,)}, one, exchange, _PERMUTATIONS, number)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,7 @@ def test_rejected_windows_are_neither_fitted_nor_answered(tmp_path: Path) -> Non
     folds = fitted_folds(trials, LeaveRunOut().folds(trials.table))
     seen = np.concatenate([np.concatenate([fold.train, fold.test]) for fold in folds])
     assert not np.isin([0, 25, 26], seen).any()
-    scores = RefitScores(recipe_of("time_means"), trials, folds, FitSettings())
+    scores = RefitScores(recipe_of("time_means"), trials, folds, FitSettings(), ThreadPoolExecutor(1))
     assert len(scores.scored) == N_RUNS * N_TRIALS - 3
 
 
