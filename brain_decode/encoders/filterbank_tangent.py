@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from pyriemann.geometry.mean import gmean
 from pyriemann.geometry.tangentspace import tangent_space
 from scipy.signal import get_window
 
 from brain_decode.core.errors import ConfigError
 from brain_decode.encoders.base import ClosedFormEncoder
-from brain_decode.nn.covariance import require_finite, signal_filters
+from brain_decode.nn.covariance import require_finite, riemannian_mean, signal_filters
 from brain_decode.signals.spec import SignalSpec
 
 __all__ = ["FilterbankTangent"]
@@ -66,7 +65,7 @@ class FilterbankTangent(ClosedFormEncoder):
     def fit_arrays(self, windows: np.ndarray, labels: np.ndarray | None) -> None:
         """Fit the scale, the subspace and the mean co-spectrum of each band; labels are not used."""
         filters = signal_filters(windows, self.signal_spec.sensors)
-        means = [gmean(matrices, metric="riemann") for matrices in self._cospectra(windows, filters)]
+        means = [riemannian_mean(matrices) for matrices in self._cospectra(windows, filters)]
         self.store_fitted(filters=filters, references=np.stack(means))
 
     def transform(self, windows: np.ndarray) -> np.ndarray:

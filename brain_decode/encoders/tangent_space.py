@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from pyriemann.geometry.mean import gmean
 from pyriemann.geometry.tangentspace import tangent_space
 
 from brain_decode.encoders.base import ClosedFormEncoder
-from brain_decode.nn.covariance import require_estimator, require_finite, signal_filters, window_covariances
+from brain_decode.nn.covariance import (
+    require_estimator,
+    require_finite,
+    riemannian_mean,
+    signal_filters,
+    window_covariances,
+)
 from brain_decode.signals.spec import SignalSpec
 
 __all__ = ["TangentSpace"]
@@ -52,7 +57,7 @@ class TangentSpace(ClosedFormEncoder):
     def _fitted_covariances(self, windows: np.ndarray) -> np.ndarray:
         filters = signal_filters(windows, self.signal_spec.sensors)
         covariances = window_covariances(filters @ windows, self.estimator)
-        self.store_fitted(filters=filters, reference=gmean(covariances, metric="riemann"))
+        self.store_fitted(filters=filters, reference=riemannian_mean(covariances))
         return covariances
 
     def transform(self, windows: np.ndarray) -> np.ndarray:

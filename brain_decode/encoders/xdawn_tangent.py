@@ -5,13 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from pyriemann.geometry.mean import gmean
 from pyriemann.geometry.tangentspace import tangent_space
 from pyriemann.spatialfilters import Xdawn
 
 from brain_decode.core.errors import ConfigError
 from brain_decode.encoders.base import ClosedFormEncoder
-from brain_decode.nn.covariance import require_estimator, require_finite, shrunk_covariances, signal_filters
+from brain_decode.nn.covariance import (
+    require_estimator,
+    require_finite,
+    riemannian_mean,
+    shrunk_covariances,
+    signal_filters,
+)
 from brain_decode.signals.spec import SignalSpec
 
 __all__ = ["XdawnTangent"]
@@ -80,7 +85,7 @@ class XdawnTangent(ClosedFormEncoder):
         xdawn.fit(prepared.inside, np.asarray(labels))
         filters, prototypes = xdawn.filters_ @ prepared.subspace, xdawn.evokeds_
         covariances = self._covariances(prepared.windows, filters, prototypes)
-        reference = gmean(covariances, metric="riemann")
+        reference = riemannian_mean(covariances)
         self.store_fitted(filters=filters, prototypes=prototypes, reference=reference)
         return tangent_space(covariances, reference, metric="riemann")
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pyriemann.geometry.mean import gmean
 from sklearn.covariance import ledoit_wolf, oas
 
 from brain_decode.core.errors import ConfigError, DataError
-from brain_decode.nn.covariance import require_live_channels, signal_subspace, type_scale, window_covariances
+from brain_decode.nn.covariance import (
+    require_live_channels,
+    riemannian_mean,
+    signal_subspace,
+    type_scale,
+    window_covariances,
+)
 from brain_decode.signals.sensors import Sensors
 
 
@@ -79,3 +86,15 @@ def test_an_error_names_some_of_many_flat_channels():
     flat = np.zeros((2, 20, 5))
     with pytest.raises(DataError, match="windows: v0, v1, v2, v3, v4, v5, v6, v7 and 12 more.*narrow the mask"):
         require_live_channels(flat, [f"v{number}" for number in range(20)])
+
+
+def test_the_riemannian_mean_is_that_of_pyriemann() -> None:
+    rng = np.random.default_rng(0)
+    windows = rng.normal(size=(60, 6, 50)) * rng.lognormal(0, 1.0, size=(60, 6, 1))
+    covariances = window_covariances(windows)
+    assert riemannian_mean(covariances) == pytest.approx(gmean(covariances, metric="riemann"), rel=1e-6)
+
+
+def test_the_riemannian_mean_of_commuting_matrices_is_their_geometric_mean() -> None:
+    matrices = np.stack([np.diag([1.0, 4.0]), np.diag([100.0, 9.0])])
+    assert riemannian_mean(matrices) == pytest.approx(np.diag([10.0, 6.0]))
