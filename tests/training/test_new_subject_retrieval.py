@@ -71,7 +71,7 @@ def test_a_new_person_is_scored_on_new_pictures(words: list[str], tmp_path: Path
     top1 = metrics["metrics"]["top1"]
     assert top1["n"] == 24 and top1["chance"] == pytest.approx(1 / 12)
     assert top1["ci95"] == [None, None] and "takes 5" in top1["ci95_reason"]
-    assert top1["p_permutation"] == top1["p_smallest"] and "decoder fixed" in top1["p_method"]
+    assert top1["p_permutation"] < 0.01 and "decoder fixed" in top1["p_method"]
     assert metrics["metrics"]["2_way"]["value"] > 0.6
 
 
