@@ -10,7 +10,7 @@ import numpy as np
 from brain_decode.core.errors import ConfigError
 from brain_decode.evaluation.unavailable import Unavailable
 
-__all__ = ["PermutationTest", "PermutationValue", "p_entry", "p_value_of"]
+__all__ = ["ENOUGH", "PermutationTest", "PermutationValue", "p_entry", "p_value_of"]
 
 ENOUGH = 10  # null values at least as large as the observed one that settle a test
 _TIE = 1e-12  # null values this close count as equal
