@@ -66,7 +66,7 @@ def measure(
 def _within_its_step(value: PermutationValue, rng: np.random.Generator) -> float:
     """Return a p-value anywhere between the next smaller possible one and itself, as a test for uniform ones needs it.
 
-    A sequential p takes few values: `ENOUGH` over the number drawn where it stopped, steps of 1 / (1 + drawn) where not.
+    A sequential p takes few values: `ENOUGH` over the number drawn where it stopped, else steps of 1 / (1 + drawn).
     """
     stopped = abs(value.p * value.n_permutations - ENOUGH) < 1e-9
     below = ENOUGH / (value.n_permutations + 1) if stopped else value.p - 1 / (value.n_permutations + 1)
