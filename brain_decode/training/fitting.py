@@ -186,11 +186,13 @@ class ClosedFormParts:
         decoder: Its steps are fitted, its encoder and head are not.
         reader: Reads training windows.
         positions: Of the reader, that are fitted on.
+        at_most: Windows that fit into the memory that fitting may take.
     """
 
     decoder: BrainDecoder
     reader: GroupReader
     positions: np.ndarray
+    at_most: int
 
     @classmethod
     def of(
@@ -199,7 +201,7 @@ class ClosedFormParts:
         """Return the parts for training rows, at most so many of which fit into memory."""
         groups = _groups(trials, rows, settings.average_repetitions)
         reader = GroupReader(trials, decoder.preprocessing, groups, decoder.signal_spec.subjects)
-        return cls(decoder, reader, _drawn(np.arange(len(groups)), at_most, settings.seed))
+        return cls(decoder, reader, _drawn(np.arange(len(groups)), at_most, settings.seed), at_most)
 
     @property
     def n_left_out(self) -> int:

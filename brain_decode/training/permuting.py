@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 _FIRST_DRAWS = 20  # most decoders that know nothing are settled by these; later batches are twice as large
-_VALUES_AT_ONCE = 16_000_000  # answers held at once, 128 MB
+_VALUES_AT_ONCE = 4_000_000  # answers held at once, 32 MB for each output
 _REFITTED = "decoder fitted again"
 _BEST_OF = "best of the candidates"
 _NETWORK = Unavailable("a network is not fitted hundreds of times again, and a fixed one has no valid null here")

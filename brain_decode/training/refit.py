@@ -47,9 +47,11 @@ def refit_of(recipe: Recipe, trials: Trials, train: np.ndarray, test: np.ndarray
         return _WholeRefit(recipe, trials, train, test, settings)
     parts = closed_form_parts(recipe, trials, train, settings)
     encoder = parts.decoder.encoder
-    if isinstance(encoder, ClosedFormEncoder) and encoder.sees_labels:
-        return _EncoderRefit(parts, encoder, test)
-    return _HeadRefit(parts, test)
+    if not isinstance(encoder, ClosedFormEncoder) or not encoder.sees_labels:
+        return _HeadRefit(parts, test)
+    if len(test) > parts.at_most:  # they would not fit into memory at once
+        return _WholeRefit(recipe, trials, train, test, settings)
+    return _EncoderRefit(parts, encoder, test)
 
 
 class _HeadRefit:
@@ -86,7 +88,7 @@ class _EncoderRefit:
 
 
 class _WholeRefit:
-    """Fits everything again, where a step of the preprocessing is fitted on labels."""
+    """Fits everything again, reading windows each time: where a step is fitted on labels, or windows are too many."""
 
     def __init__(
         self, recipe: Recipe, trials: Trials, train: np.ndarray, test: np.ndarray, settings: FitSettings

@@ -43,14 +43,14 @@ def _write(folder: Path, size_gb: float) -> float:
     n_times = int(MINUTES * 60 * RATE_HZ)
     each_gb = n_times * N_CHANNELS * 4 / 1e9
     info = mne.create_info([f"E{number}" for number in range(N_CHANNELS)], RATE_HZ, "eeg")
-    noise = np.random.default_rng(0).standard_normal((N_CHANNELS, n_times)) * 1e-5
     onsets = np.arange(1.0, MINUTES * 60 - 2.0)
     names = np.where(np.arange(len(onsets)) % 2, "a", "b")
     count = max(round(size_gb / each_gb), 2)
     (folder / "noise").mkdir()
     for number in range(count):
-        # Another order of channels, so that no two recordings have one content.
-        raw = mne.io.RawArray(np.roll(noise, number, axis=0) * (1 + number * 1e-4), info, verbose="ERROR")
+        # New noise for each: a copy in disguise would be refused.
+        noise = np.random.default_rng(number).standard_normal((N_CHANNELS, n_times)) * 1e-5
+        raw = mne.io.RawArray(noise, info, verbose="ERROR")
         raw.set_annotations(mne.Annotations(onsets, 0.0, names))
         raw.save(folder / "noise" / f"run{number:04d}_raw.fif", fmt="single", verbose="ERROR")
     _write_entry(folder)

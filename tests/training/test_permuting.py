@@ -86,6 +86,17 @@ def test_a_step_that_sees_labels_is_fitted_again_too(tmp_path: Path) -> None:
     assert np.allclose(turned[:, ::-1], whitened(labels)) and np.ptp(turned) > 0.1
 
 
+def test_windows_that_do_not_fit_into_memory_are_read_again_and_answered_alike(tmp_path: Path) -> None:
+    trials, recipe = trials_of(tmp_path, 1.0), recipe_of("xdawn_tangent")
+    fold = fitted_folds(trials, LeaveRunOut().folds(trials.table))[0]
+    labels = trials.targets(np.arange(len(trials.table)))
+    # Room for 40 of 60 training windows is room for the 20 of the test; for 15 it is not.
+    settings = [FitSettings(memory_gib=n * 3 * 25 * 8 * 4 / 2**30) for n in (15.5, 40.5)]
+    few, many = (type(refit_of(recipe, trials, fold.train, fold.test, one)).__name__ for one in settings)
+    assert (few, many) == ("_WholeRefit", "_EncoderRefit")
+    assert refit_of(recipe, trials, fold.train, fold.test, settings[0])(labels).shape == (20, 2)
+
+
 def test_an_effect_gets_the_smallest_p_and_says_how_it_was_made(tmp_path: Path) -> None:
     found = p_values(trials_of(tmp_path, 1.5), recipe_of("time_means"))["time_means"]["auc"]
     assert found == PermutationValue(
