@@ -67,7 +67,6 @@ def group_evidence(
     *,
     design: Design | None = None,
     levels: Sequence[str] = ("subject", "run"),
-    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Return [{"level", "label", "n", "metrics": {name: {"value", "ci95"}}}] for each subject and run.
 
@@ -80,7 +79,7 @@ def group_evidence(
         codes, names = unit_codes(predictions, level)
         for index, label in enumerate(names):
             rows = predictions[codes == index]
-            scores = _group_scores(rows, task, classes, _within(design, rows), seed)
+            scores = _group_scores(rows, task, classes, _within(design, rows))
             groups.append({"level": level, "label": label, "n": len(rows), "metrics": scores})
     return groups
 
@@ -196,10 +195,8 @@ def _shortened(values: np.ndarray) -> list[Any]:
     return shortened
 
 
-def _group_scores(
-    rows: pd.DataFrame, task: Task, classes: Sequence[str], design: Design, seed: int
-) -> dict[str, dict[str, Any]]:
-    settings: dict[str, Any] = {"design": design, "seed": seed, "n_permutations": 0}
+def _group_scores(rows: pd.DataFrame, task: Task, classes: Sequence[str], design: Design) -> dict[str, dict[str, Any]]:
+    settings: dict[str, Any] = {"design": design, "n_permutations": 0}
     if task == "retrieval":
         scores = score_retrieval(rows, **settings)
     elif task == "regression":

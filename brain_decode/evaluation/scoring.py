@@ -34,7 +34,6 @@ from brain_decode.evaluation.unavailable import Unavailable
 from brain_decode.signals.spec import probability_columns
 
 __all__ = [
-    "FIXED_DECODER",
     "P_METRICS",
     "PValues",
     "Score",
@@ -52,7 +51,6 @@ P_METRICS = {
     "classification": ("auc", "balanced_accuracy", "accuracy"),
     "regression": ("pearson", "r2"),
 }
-FIXED_DECODER = "decoder fixed"
 _NOT_REFITTED = Unavailable("in cross-validation a p-value takes decoders that are fitted again to permuted labels")
 _LOWEST_R2 = -np.inf
 
@@ -107,6 +105,7 @@ def score_classification(
     values = _values(pooled)
     counts = np.bincount(answers.truth)
     rarest = int(counts[counts > 0].min())
+    these, new = these_subject_units(predictions, design), new_subject_units(predictions, design)
     intervals = interval_entries(
         values,
         lambda units: _without_units(pooled, units),
@@ -114,9 +113,12 @@ def score_classification(
         design,
         bounds={**dict.fromkeys(P_METRICS["classification"], (0.0, 1.0)), "ece": (-1.0, 1.0)},
         n_perfect={"auc": rarest, "balanced_accuracy": rarest, "accuracy": len(predictions)},
+        these=these,
     )
     values["ece"] = max(values["ece"], 0.0)  # noise may bring the debiased error below 0
-    intervals["ece"] = _calibration_interval(pooled, predictions, design, values["ece"], intervals["ece"])
+    intervals["ece"] = _calibration_interval(
+        pooled, trial_units(predictions), these, new, intervals["ece"], values["ece"]
+    )
     if p_values is None:
         tested = {name: values[name] for name in P_METRICS["classification"]}
         null_of = partial(_null_values, pooled)
@@ -250,18 +252,22 @@ def regression_values(truth: np.ndarray, predicted: np.ndarray, folds: np.ndarra
 
 
 def _calibration_interval(
-    answers: _Answers, predictions: pd.DataFrame, design: Design, value: float, entry: Mapping[str, Any]
+    answers: _Answers,
+    windows: Units,
+    these: Units | Unavailable,
+    new: Units | Unavailable,
+    entry: Mapping[str, Any],
+    value: float,
 ) -> dict[str, Any]:
     """Return the entry of the calibration error with bounds of its own kind: no jackknife of it holds its value.
 
     Bins are as uncertain as windows are, and more where units differ by more than their windows explain.
     """
     gaps = calibration.calibration_gaps(answers.probabilities, answers.truth)
-    windows = trial_units(predictions)
     deviation = jackknife_deviation(gaps.mean(), unit_means(gaps, windows, left_out_weights(windows)), 1.0)
     told = dict(entry)
     for key, about in (("ci95", entry["ci95_about"]), ("ci95_new_subjects", NEW_SUBJECTS)):
-        units = (new_subject_units if about == NEW_SUBJECTS else these_subject_units)(predictions, design)
+        units = new if about == NEW_SUBJECTS else these
         if entry[key][0] is None or isinstance(units, Unavailable):
             continue
         between = jackknife_deviation(gaps.mean(), unit_means(gaps, units, left_out_weights(units)), 1.0)
@@ -300,8 +306,7 @@ def _pooled_where_needed(answers: _Answers, columns: Sequence[int]) -> _Answers:
 
 
 def _values(answers: _Answers) -> dict[str, float]:
-    whole = Units("all", np.zeros(len(answers.truth), dtype=int))
-    aucs = _aucs(answers, whole.codes, np.ones((1, 1)))
+    aucs = _aucs(answers, np.zeros(len(answers.truth), dtype=int), np.ones((1, 1)))
     return {
         "auc": float(aucs[0]),
         "balanced_accuracy": metrics.balanced_accuracy(answers.truth, answers.predicted),
@@ -368,7 +373,7 @@ def _fixed_p_values(
     if isinstance(exchange, Unavailable):
         return dict.fromkeys(values, exchange)
     draws = [null_of(positions) for positions in exchange.batches(n_permutations, np.random.default_rng(seed))]
-    method = f"labels exchanged ({exchange.method}), {FIXED_DECODER}"
+    method = f"labels exchanged ({exchange.method}), decoder fixed"
     return {
         name: p_value_of(values[name], np.concatenate([part[name] for part in draws]), method, exchange.n_arrangements)
         for name in draws[0]

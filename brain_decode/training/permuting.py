@@ -5,7 +5,7 @@ Folds share their training data, so permuting the labels of fixed decoders would
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -145,7 +145,7 @@ def permutation_p_values(
 
 
 def sequential_p_values(
-    scores: Mapping[str, RefitScores],
+    scores: Mapping[str, Callable[[np.ndarray], Mapping[str, np.ndarray]]],
     groups: Mapping[str, Sequence[str]],
     labels: np.ndarray,
     exchange: Exchange,
@@ -155,7 +155,7 @@ def sequential_p_values(
     """Return by group and metric the p-value of the best of its decoders.
 
     Args:
-        scores: By decoder, labels to scores.
+        scores: By decoder, from labels (n_draws, n) to scores (n_draws,), as `RefitScores`.
         groups: Decoders of which the best is tested; a decoder by itself is a group of one.
         labels: (n,) or (n, 1) as observed.
         exchange: How they may be permuted.

@@ -95,7 +95,7 @@ def _run(config: DictConfig, folder: Path, started: datetime, data: PretrainingW
     if tokens is not None:
         evidence = masked_code_evidence(stage.model, tokens, data, batch_size, seed)
     else:
-        evidence = reconstruction_evidence(_tokenizer_in(stage.model), data, batch_size, seed)
+        evidence = reconstruction_evidence(_tokenizer_in(stage.model), data, batch_size)
     receipt = _receipt(config, data, started, part=stage.tokenizer_part)
     require_still_there(folder)
     _write(config, folder, data, stage, result, evidence, receipt)

@@ -53,7 +53,7 @@ class Evidence:
         write_atomically(path, buffer.getvalue())
 
 
-def reconstruction_evidence(tokenizer: Tokenizer, data: PretrainingWindows, batch_size: int, seed: int) -> Evidence:
+def reconstruction_evidence(tokenizer: Tokenizer, data: PretrainingWindows, batch_size: int) -> Evidence:
     """Return how well signals of the people kept out are reconstructed, as a whole and band by band.
 
     A window's value is the mean over its channels of the correlation with the reconstruction.

@@ -173,7 +173,7 @@ def _report_data(run: RunResult) -> dict[str, Any]:
         "passport": run.passport,
         "codes": run.codes,
         "reconstruction": None if run.pictures is None else run.pictures.evidence,
-        "groups": group_evidence(own, run.task, run.classes, design=run.design, seed=run.seed),
+        "groups": group_evidence(own, run.task, run.classes, design=run.design),
     }
     if run.task == "classification":
         data["confusion"] = confusion_evidence(own, run.classes)
@@ -203,7 +203,7 @@ def _repetition_curve(kept: pd.DataFrame, run: RunResult) -> list[dict[str, Any]
     curve = []
     for count in sorted(kept["n_repetitions"].unique()):
         frame = kept[kept["n_repetitions"] == count]
-        scores = score_retrieval(frame, design=run.design, seed=run.seed, n_permutations=0)
+        scores = score_retrieval(frame, design=run.design, n_permutations=0)
         point = {"n": int(count), "top1": scores["top1"]["value"], "top5": scores["top5"]["value"]}
         curve.append(point | {"ci95": scores["top1"]["ci95"], "ci95_top5": scores["top5"]["ci95"]})
     return curve

@@ -56,8 +56,7 @@ def _p(draw: Draw, seed: int) -> float | None:
     exchange = label_exchange(draw.table, draw.labels)
     if isinstance(exchange, Unavailable):
         return None
-    scores: dict[str, Any] = {"lda": draw.scores}
-    found = sequential_p_values(scores, {"lda": ("lda",)}, draw.labels, exchange, _PERMUTATIONS, seed)
+    found = sequential_p_values({"lda": draw.scores}, {"lda": ("lda",)}, draw.labels, exchange, _PERMUTATIONS, seed)
     return found["lda"]["auc"].p
 
 

@@ -93,7 +93,7 @@ def _shuffled(
     for recipe in planned.plan.recipes:
         p_values, aucs = [], []
         with refitting() as pool:
-            refits: dict[str, Any] = {recipe.name: RefitScores(recipe, trials, folds, settings, pool)}
+            refits = {recipe.name: RefitScores(recipe, trials, folds, settings, pool)}
             aucs = refits[recipe.name](shuffled)["auc"].tolist()
             for number, one in enumerate(shuffled):
                 found = sequential_p_values(refits, {recipe.name: (recipe.name,)}, one, exchange, _PERMUTATIONS, number)
