@@ -28,7 +28,8 @@ def prepare_overrides(words: Sequence[str], *, multirun: bool = False) -> list[s
 
     - paths and texts with spaces, signs or non-ASCII letters are quoted;
     - `datasets=[a,b]` becomes `datasets=a` and the entry `also.b`;
-    - labels of `datasets.subjects=[1,02]` become strings.
+    - labels of `datasets.subjects=[1,02]` become strings;
+    - a list, or `{}`, stands in place of what an experiment says.
 
     Raises:
         ConfigError: A word that is not `WORD=VALUE`, or a value that cannot be read.
@@ -122,6 +123,9 @@ def _unfold(word: str, override: Override) -> list[str]:
     if override.key_or_group.rpartition(".")[2] in _LABEL_WORDS and isinstance(value, list):
         labels = ",".join(quoted(str(label)) for label in value)
         return [f"{word.partition('=')[0]}=[{labels}]"]
+    if value == {} or isinstance(value, list):
+        # Hydra would merge it with what an experiment says: nothing into a mapping, and no list at all.
+        return [word] if word.startswith(("+", "~")) else [f"{override.key_or_group}=null", word]
     return [word]
 
 

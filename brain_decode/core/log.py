@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import warnings
+from typing import TextIO
 
 from brain_decode.core.errors import unknown_option
 
@@ -14,6 +15,17 @@ __all__ = ["LEVEL_VARIABLE", "get_logger", "set_up_logging"]
 LEVEL_VARIABLE = "BRAIN_DECODE_LOG"
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _CHATTY = ("lightning", "lightning.pytorch", "lightning.fabric", "pytorch_lightning", "mne", "matplotlib", "hydra")
+
+
+class _StandardError(logging.StreamHandler):
+    """Writes to what standard error is when a message comes: programs and tests exchange it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
 
 
 def get_logger(name: str) -> logging.Logger:
@@ -39,7 +51,7 @@ def set_up_logging(level: str | None = None) -> None:
     logger.setLevel(_LEVELS[word])
     logger.propagate = False
     if not logger.handlers:
-        logger.addHandler(logging.StreamHandler(sys.stderr))
+        logger.addHandler(_StandardError())
     logger.handlers[0].setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
     if _LEVELS[word] > logging.INFO:
         _quieten_libraries()

@@ -115,8 +115,9 @@ def find_match(first: Fingerprint, second: Fingerprint) -> Match | None:
 def similarity(first: Fingerprint, second: Fingerprint) -> Match | None:
     """Return where two recordings agree best, None where their sketches cannot be compared.
 
-    One sketch slides over the other; at each lag the features are correlated over the frames that lie over each other,
-    and the two that agree best count. Of cut trials, runs of some slide as well.
+    One sketch slides over the other, forwards and played backwards; at each lag the features are correlated over the
+    frames that lie over each other, and the two that agree best count. Of cut trials, runs of some slide as well, and
+    trials that are alike are counted in any order.
 
     Source: after Haitsma and Kalker 2002 (audio fingerprints), whose frames are changes of contrasts between bands.
     Differs: few levels instead of signs, correlation instead of bit errors.
@@ -126,8 +127,9 @@ def similarity(first: Fingerprint, second: Fingerprint) -> Match | None:
     n_features = min(first.n_features, second.n_features)  # a slower copy lacks the upper bands
     one, other = (sketch.sketch()[:, :n_features].astype(np.float32) for sketch in (first, second))
     if first.frame_s:
-        return _best_lag(one, other)
-    found = [_best_lag(one, piece) for piece in (other, *_pieces(other))]
+        found = [_best_lag(one, other), _best_lag(one, -other[::-1])]  # each change is undone when time runs back
+    else:
+        found = [*(_best_lag(one, piece) for piece in (other, *_pieces(other))), _in_any_order(one, other)]
     return max((match for match in found if match), key=lambda match: match.score, default=None)
 
 
@@ -135,6 +137,22 @@ def _pieces(trials: np.ndarray) -> list[np.ndarray]:
     """Return runs of trials: one that is left out shifts those after it."""
     length = max(_PIECE, len(trials) // 8)
     return [trials[first : first + length] for first in range(0, len(trials) - _MIN_FRAMES, length // 2)]
+
+
+def _in_any_order(one: np.ndarray, other: np.ndarray) -> Match | None:
+    """Return how many trials of the shorter recording stand in the longer one, beyond those that chance makes alike.
+
+    Chance is as large as within the longer recording, whose trials are not copies of each other.
+    """
+    short, long = sorted((one, other), key=len)
+    if len(short) < _MIN_FRAMES:
+        return None
+    kinds, kind_of = np.unique(np.concatenate([long, short]), axis=0, return_inverse=True)
+    of_long, of_short = kind_of[: len(long)], kind_of[len(long) :]
+    counts = np.bincount(of_long, minlength=len(kinds))
+    by_chance = float((counts[of_long] > 1).mean())
+    found = float((counts[of_short] > 0).mean())
+    return Match(len(short), 0, (found - by_chance) / max(1 - by_chance, 1e-9))
 
 
 def _best_lag(one: np.ndarray, other: np.ndarray) -> Match | None:

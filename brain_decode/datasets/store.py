@@ -169,6 +169,8 @@ def _write_trials(recording: Recording, path: Path, files: list[dict[str, Any]])
     decoded = recording.space.decoded_indices()
     sensors = recording.space.pick(decoded)
     _require_channels(sensors, recording)
+    if not any((block != block[..., :1]).any() for block in _trial_blocks(recording, decoded)):
+        raise _never_varies(recording)
     content_hash = _hash_blocks(_trial_blocks(recording, decoded))
     fingerprint = fingerprint_of_trials(_trial_blocks(recording, decoded), recording.rate_hz)
     entry = _entry(recording, path, files, content_hash, (), sensors, recording.rate_hz, recording.n_times)
@@ -185,6 +187,8 @@ def _processed(recording: Recording, steps: Sequence[SignalStep]) -> tuple[Conti
     brain = samples if len(decoded) == len(samples) else samples[decoded]
     if not any(step.repairs_samples for step in steps[:1]):
         _require_finite(brain, sensors.pick(decoded), f"{recording.label}")
+    if not (brain != brain[:, :1]).any():
+        raise _never_varies(recording)
     content_hash, fingerprint = _hash_blocks(brain), _fingerprint(recording, brain)
     signal = Continuous.of_recording(recording, brain, sensors.pick(decoded))
     if steps and steps[0].name == _PICK:
@@ -254,6 +258,13 @@ def _require_finite(samples: np.ndarray, sensors: Space, label: str) -> None:
             f"{label}: {count} samples of the channels {bad[:MOST_NAMED]}{and_more(bad)} are NaN or infinite. "
             "Repair the file or drop the channels."
         )
+
+
+def _never_varies(recording: Recording) -> DataError:
+    return DataError(
+        f"{recording.label}: no channel to decode ever varies, so there is nothing to decode. Look at the file, or leave "
+        "the recording out."
+    )
 
 
 def _require_channels(sensors: Space, recording: Recording) -> None:

@@ -41,8 +41,8 @@ def build_window_table(
 ) -> WindowTable:
     """Return a window [start_s, stop_s) around each event that has a class or value.
 
-    Events of no class are not windows and not exclusions; events whose window leaves the recording, or whose regression
-    value is no number, are listed as exclusions.
+    Events of no class are not windows and not exclusions; events whose window leaves the recording, whose regression
+    value is no number, or that stand twice at one moment are listed as exclusions.
 
     Raises:
         ConfigError: A window without samples, an event column or class value that no recording has.
@@ -93,14 +93,18 @@ def _event_windows(
     length = n_samples(stop_s - start_s, recording.rate_hz)
     if recording.continuous:
         first = nearest_samples(onsets + start_s, recording.rate_hz)
+        moments = first
         inside = (first >= 0) & (first + length <= recording.n_times)
         starts = onsets + start_s
     else:
         first_sample = n_samples(start_s - recording.start_s, recording.rate_hz)
         fits = first_sample >= 0 and first_sample + length <= recording.n_times
         inside, starts = np.full(len(events), fits), np.full(len(events), start_s)
+        moments = np.arange(len(events))
     finite = np.isfinite(labels.astype(float)) if target.task == "regression" else np.ones(len(events), dtype=bool)
-    rows = np.flatnonzero(chosen & inside & finite)
+    usable = chosen & inside & finite
+    again, disputed = _at_one_moment(moments, labels, usable)
+    rows = np.flatnonzero(usable & ~again & ~disputed)
     table = _frame(recording, position, dataset, rows, onsets[rows], starts[rows], starts[rows] + (stop_s - start_s))
     stimulus = _texts(recording, target.stimulus_column)[rows]
     concept = _texts(recording, target.concept_column)[rows]
@@ -114,8 +118,26 @@ def _event_windows(
         partition=partition,
         rejected="",
     )
-    excluded = _exclusions(recording, chosen & ~inside, onsets, _outside(recording, start_s, stop_s))
-    return table, excluded + _exclusions(recording, chosen & inside & ~finite, onsets, "the target value is no number")
+    rules = (
+        (chosen & ~inside, _outside(recording, start_s, stop_s)),
+        (chosen & inside & ~finite, "the target value is no number"),
+        (again, "the same event stands there twice"),
+        (disputed, "events of different labels stand at one moment"),
+    )
+    return table, [left for which, reason in rules for left in _exclusions(recording, which, onsets, reason)]
+
+
+def _at_one_moment(moments: np.ndarray, labels: np.ndarray, usable: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which usable events repeat an earlier one, and which share their samples with one of another label.
+
+    Two windows of the same samples are no independent evidence, and would count as such.
+    """
+    rows = np.flatnonzero(usable)
+    frame = pd.DataFrame({"moment": moments[rows], "label": labels[rows].astype(str)})
+    again, disputed = np.zeros(len(usable), dtype=bool), np.zeros(len(usable), dtype=bool)
+    disputed[rows] = frame.groupby("moment")["label"].transform("nunique").to_numpy(dtype=int) > 1
+    again[rows] = frame.duplicated().to_numpy()
+    return again & ~disputed, disputed
 
 
 def _labels(recording: Recording, target: EventTarget) -> tuple[np.ndarray, np.ndarray]:

@@ -169,6 +169,7 @@ def evoked_evidence(windows: Windows, classes: Sequence[str], *, unit: str = "V"
         [windows.data[m].std(axis=0, ddof=min(1, n - 1)) for m, n in zip(members, counts, strict=True)]
     )
     is_member = np.isin(labels, names)
+    of_members = windows.data if is_member.all() else windows.data[is_member]
     positions = windows.space.positions_m
     return {
         "times_s": windows.times_s.tolist(),
@@ -180,7 +181,7 @@ def evoked_evidence(windows: Windows, classes: Sequence[str], *, unit: str = "V"
         "mean": _shortened(mean),
         "sem": _shortened(deviation / np.sqrt(counts)[:, None, None]),
         "unit": unit,
-        "separability": _shortened(separability(windows.data[is_member], labels[is_member], names)),
+        "separability": _shortened(separability(of_members, labels[is_member], names)),
         "note": note,
         **volume_map,
     }

@@ -52,6 +52,7 @@ P_METRICS = {
     "regression": ("pearson", "r2"),
 }
 _NOT_REFITTED = Unavailable("in cross-validation a p-value takes decoders that are fitted again to permuted labels")
+_NO_NULL = Unavailable("a calibration error has no value that guessing reaches; 0 is the best")
 _LOWEST_R2 = -np.inf
 
 
@@ -128,7 +129,7 @@ def score_classification(
             "value": values[name],
             **intervals[name],
             "chance": metrics.chance_level(name, answers.truth, answers.n_classes),
-            **p_entry(p_values.get(name)),
+            **p_entry(_NO_NULL if name == "ece" else p_values.get(name)),
             "n": len(predictions),
             **({"pooling": "over folds"} if name == "auc" and pooled is not answers else {}),
         }
@@ -224,12 +225,12 @@ def compare_decoders(
     both = [_pooled_where_needed(answers, columns) for answers in both]
     observed = [_values(answers)[metric] for answers in both]
     difference = observed[0] - observed[1]
-    units: Units | Unavailable = these_subject_units(first, design)
-    if isinstance(units, Unavailable):
-        units = new_subject_units(first, design)
+    these, new = these_subject_units(first, design), new_subject_units(first, design)
+    units = new if isinstance(these, Unavailable) else these
     told: dict[str, Any] = {"metric": metric, "difference": difference, "ci95": [None, None], "p_value": None}
     if isinstance(units, Unavailable):
-        return told | {"ci95_about": None, "ci95_reason": units.reason}
+        reasons = [found.reason for found in (these, new) if isinstance(found, Unavailable)]
+        return told | {"ci95_about": None, "ci95_reason": "; ".join(dict.fromkeys(reasons))}
     deviations = []
     for part in (units, trial_units(first, design.inflation)):
         without = [_without_units(answers, part)[metric] for answers in both]

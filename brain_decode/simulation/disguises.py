@@ -14,7 +14,7 @@ _CUT_S = 2.12  # no whole number of frames of a fingerprint
 
 
 def disguises(samples: np.ndarray, rate_hz: float, folder: Path) -> Iterator[tuple[str, np.ndarray, float]]:
-    """Yield the name, (channel, time) samples and rate of fourteen disguised copies.
+    """Yield the name, (channel, time) samples and rate of fifteen disguised copies.
 
     Args:
         samples: (channel, time) in volts, ten seconds or longer.
@@ -37,6 +37,7 @@ def disguises(samples: np.ndarray, rate_hz: float, folder: Path) -> Iterator[tup
     yield "BrainVision, 32 bit", _exported(samples, rate_hz, folder / "copy.vhdr"), rate_hz
     yield "channels in another order", samples[::-1], rate_hz
     yield "average reference", samples - samples.mean(axis=0), rate_hz
+    yield "played backwards", samples[:, ::-1], rate_hz
     yield "a channel dropped", samples[1:], rate_hz
     noise = 20 * np.random.default_rng(0).permutation(samples[0])
     yield "a noisy channel added", np.vstack([samples, noise]), rate_hz

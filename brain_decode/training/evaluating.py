@@ -141,16 +141,18 @@ def _scored_rows(decoder: BrainDecoder, loaded: LoadedRun, as_recorded: SignalSt
     rows = np.flatnonzero(table["partition"] == "test") if official else np.arange(len(table))
     if len(rows) == 0:
         raise DataError("The dataset has no test partition left to score.")
-    seen = set(decoder.fitted_on)
+    seen, remembered = set(decoder.fitted_on), read_seen(decoder.provenance)
+    fitted = {one.content_hash: one.name for one in remembered}
     hashes, adapted = as_recorded.content_hashes, trials.content_hashes(decoder.preprocessing)
     for index in table["recording"].iloc[rows].unique():
-        if hashes[index] in seen or adapted[index] in seen:
+        copied = next((content for content in (hashes[index], adapted[index]) if content in seen), None)
+        if copied is not None:
+            label = trials.recordings[index].label
             raise LeakageError(
-                f"The decoder was fitted on '{trials.recordings[index].label}' (same content); a score on it means "
-                f"nothing. {_OTHERS}"
+                f"The decoder was fitted on '{fitted.get(copied, label)}', and '{label}' has the same content. A score "
+                f"on it means nothing. {_OTHERS}"
             )
-    remembered = read_seen(decoder.provenance)
-    if seen - {one.content_hash for one in remembered}:
+    if seen - set(fitted):
         _LOG.warning(
             "The decoder was saved without fingerprints of what it was fitted on: exact copies are refused, copies "
             "that were cropped or changed cannot be known. Train it again to have them refused."

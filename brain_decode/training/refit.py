@@ -21,6 +21,8 @@ from brain_decode.training.trials import Trials
 
 __all__ = ["Refit", "refit_of", "refitting"]
 
+_ANSWERED_AT_ONCE = 1024  # a head makes copies of what it answers
+
 # Labels of all trials, as `Trials.targets` gives them, to the answers to the test windows, (n_test, n_outputs).
 Refit = Callable[[np.ndarray], np.ndarray]
 
@@ -118,4 +120,5 @@ def _answers_of_new_head(
             fitted.fit(embedding, labels)
         except (ValueError, np.linalg.LinAlgError, DataError):
             return np.full((len(test), head.target_spec.n_outputs), np.nan)
-        return fitted.answer(fitted(test)).double().cpu().numpy()
+        parts = [BrainEmbedding(part) for part in test.pooled.split(_ANSWERED_AT_ONCE)]
+        return torch.cat([fitted.answer(fitted(part)) for part in parts]).double().cpu().numpy()

@@ -34,6 +34,16 @@ def test_an_experiment_overrides_choices_and_words_override_it(echo) -> None:
     assert (echo.configs[1]["encoder"], echo.configs[1]["seed"]) == ({"width": 8}, 1)
 
 
+@pytest.mark.parametrize(("word", "value"), [("also={}", {}), ("also=[]", []), ("also=[small]", ["small"])])
+def test_a_list_or_nothing_stands_in_place_of_what_an_experiment_says(
+    echo, scratch_catalogue: Path, word: str, value: object
+) -> None:
+    with (scratch_catalogue / "conf" / "experiment" / "deep.yaml").open("a") as file:
+        file.write("also: {other: {name: other}}\n")
+    assert echo("experiment=deep", word) == 0
+    assert echo.configs[0]["also"] == value
+
+
 def test_several_datasets_are_kept_by_name(echo) -> None:
     assert echo("datasets=[small,large]", "paths.data=here") == 0
     assert echo.configs[0]["datasets"]["name"] == "small"

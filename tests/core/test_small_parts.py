@@ -86,6 +86,16 @@ def test_logging_is_quiet_unless_asked() -> None:
         set_up_logging("loud")
 
 
+def test_messages_go_to_what_standard_error_is_when_they_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stderr", first)
+    set_up_logging()
+    first.close()
+    monkeypatch.setattr(sys, "stderr", second)
+    get_logger("x").warning("heard")
+    assert second.getvalue() == "WARNING: heard\n"
+
+
 def test_the_catalogue_is_beside_the_package() -> None:
     assert (catalogue_root() / "conf" / "train.yaml").is_file()
     assert group_folders("paths") == [catalogue_root() / "conf" / "paths"]

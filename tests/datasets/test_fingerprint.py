@@ -58,6 +58,7 @@ DISGUISES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "dead channel added": lambda samples: np.vstack([samples, np.zeros((1, samples.shape[1]))]),
     "channels in another order": lambda samples: samples[::-1],
     "average reference": lambda samples: samples - samples.mean(axis=0),
+    "played backwards": lambda samples: samples[:, ::-1],
     "gains per channel": lambda samples: samples * np.geomspace(0.5, 2, len(samples))[:, None],
 }
 
@@ -153,8 +154,20 @@ def trials(seed: int) -> np.ndarray:
 
 @pytest.mark.parametrize(
     "disguise",
-    [lambda x: x[10:], lambda x: np.delete(x, 75, axis=0), lambda x: x * 1e6, lambda x: x[:, 1:]],
-    ids=["first trials dropped", "a trial dropped in the middle", "microvolts", "channel dropped"],
+    [
+        lambda x: x[10:],
+        lambda x: np.delete(x, 75, axis=0),
+        lambda x: x * 1e6,
+        lambda x: x[:, 1:],
+        lambda x: np.random.default_rng(1).permutation(x),
+    ],
+    ids=[
+        "first trials dropped",
+        "a trial dropped in the middle",
+        "microvolts",
+        "channel dropped",
+        "in another order",
+    ],
 )
 def test_disguised_trials_are_known(disguise: Callable[[np.ndarray], np.ndarray]) -> None:
     one, copy = (fingerprint_of_trials([x], RATE_HZ) for x in (trials(0), disguise(trials(0))))

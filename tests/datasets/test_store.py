@@ -168,9 +168,18 @@ def test_samples_that_are_no_numbers_name_recording_and_channel(tmp_path: Path) 
 
 
 def test_noise_in_channels_that_are_not_decoded_is_no_error(tmp_path: Path) -> None:
-    data = np.zeros((4, 1000))
+    data = np.random.default_rng(0).standard_normal((4, 1000))
     data[3] = np.nan
     assert len(prepare_store([recording(source=ArraySource(data))], [], tmp_path).entries[0].sensors) == 3
+
+
+def test_a_recording_that_never_varies_is_refused(tmp_path: Path) -> None:
+    constant = np.tile([[1e-5], [-2e-5], [0.0], [3.0]], 1000)
+    with pytest.raises(DataError, match="no channel to decode ever varies"):
+        prepare_store([recording(source=ArraySource(constant))], [], tmp_path)
+    constant[1, 500] = 1e-5
+    assert prepare_store([recording(source=ArraySource(constant))], [], tmp_path).entries[0].n_times == 1000
+    assert len(list(tmp_path.glob("*.f32"))) == 1
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,6 +38,20 @@ def test_events_outside_are_excluded_and_listed() -> None:
     assert "leaves the recording" in made.exclusions[0]["reason"]
 
 
+def test_an_event_that_stands_twice_is_one_window() -> None:
+    events = recording().events.iloc[[1, 1, 2]].assign(value=[1, 5, 2])
+    made = build_window_table([recording().with_events(events)], dataset="d", target=EventTarget(), start_s=0, stop_s=1)
+    assert made.table["event"].tolist() == [0, 2]
+    assert [(entry["event"], entry["reason"]) for entry in made.exclusions] == [(1, "the same event stands there twice")]
+
+
+def test_two_labels_at_one_moment_are_no_window() -> None:
+    events = recording().events.iloc[[1, 1, 1, 2]].assign(trial_type=["cat", "dog", "cat", "dog"])
+    made = build_window_table([recording().with_events(events)], dataset="d", target=EventTarget(), start_s=0, stop_s=1)
+    assert made.table["event"].tolist() == [3]
+    assert {entry["reason"] for entry in made.exclusions} == {"events of different labels stand at one moment"}
+
+
 def test_classes_merge_values_and_ignore_the_rest() -> None:
     made = windows(EventTarget("value", {"cats": ["1", "11"], "dogs": "2"}))
     assert made.table["label"].tolist() == ["cats", "dogs"]

@@ -70,6 +70,15 @@ def test_one_flipped_bit_in_each_file_does_not_make_new_recordings(
     assert not (tmp_path / "scored").exists()
 
 
+def test_an_exact_copy_under_another_name_is_told_by_the_name_it_was_fitted_under(
+    run: Run, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_people(tmp_path / "renamed", {"07": 1})
+    capsys.readouterr()
+    assert run("evaluate", tmp_path / "renamed", f"checkpoint={trained}", f"out={tmp_path / 'scored'}") == 1
+    assert "fitted on 'bids sub-01_task-rest', and 'sub-07_task-rest' has the same content" in capsys.readouterr().err
+
+
 def test_other_people_are_scored(run: Run, trained: Path, tmp_path: Path) -> None:
     write_people(tmp_path / "others", {"01": 11, "02": 12})
     assert run("evaluate", tmp_path / "others", f"checkpoint={trained}", f"out={tmp_path / 'scored'}") == 0

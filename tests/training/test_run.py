@@ -64,7 +64,7 @@ def train(tmp_path: Path) -> Train:
             f"paths.data={tmp_path / 'data'}",
             f"paths.store={tmp_path / 'stores'}",
         ]
-        choices = ["preprocessing=trials", "split=contiguous_kfold", "encoder=time_means", "permutations=39"]
+        choices = ["preprocessing=trials", "split=contiguous_kfold", "encoder=time_means", "permutations=0"]
         chosen = choices if command == "train" else []
         out = [] if any(word.startswith("out=") for word in words) else [f"out={tmp_path / 'out'}"]
         return main([command, *common, *chosen, *out, *words])
@@ -144,8 +144,8 @@ def test_the_receipt_says_when_each_test_part_was_opened(train: Train, tmp_path:
 
 
 def test_the_same_seed_gives_the_same_numbers(train: Train, tmp_path: Path) -> None:
-    train(f"out={tmp_path / 'first'}")
-    train(f"out={tmp_path / 'second'}")
+    train(f"out={tmp_path / 'first'}", "permutations=19")
+    train(f"out={tmp_path / 'second'}", "permutations=19")
     assert metrics_of(tmp_path / "first") == metrics_of(tmp_path / "second")
 
 
