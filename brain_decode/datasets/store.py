@@ -169,7 +169,8 @@ def _write_trials(recording: Recording, path: Path, files: list[dict[str, Any]])
     decoded = recording.space.decoded_indices()
     sensors = recording.space.pick(decoded)
     _require_channels(sensors, recording)
-    if not any((block != block[..., :1]).any() for block in _trial_blocks(recording, decoded)):
+    start = recording.read_trials([0])[0, decoded, :1]
+    if not any((block != start).any() for block in _trial_blocks(recording, decoded)):
         raise _never_varies(recording)
     content_hash = _hash_blocks(_trial_blocks(recording, decoded))
     fingerprint = fingerprint_of_trials(_trial_blocks(recording, decoded), recording.rate_hz)

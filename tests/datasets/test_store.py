@@ -179,7 +179,11 @@ def test_a_recording_that_never_varies_is_refused(tmp_path: Path) -> None:
         prepare_store([recording(source=ArraySource(constant))], [], tmp_path)
     constant[1, 500] = 1e-5
     assert prepare_store([recording(source=ArraySource(constant))], [], tmp_path).entries[0].n_times == 1000
-    assert len(list(tmp_path.glob("*.f32"))) == 1
+    vectors = np.ones((3, 4, 1))
+    with pytest.raises(DataError, match="no channel to decode ever varies"):
+        prepare_store([recording(source=TrialArraySource(vectors), continuous=False)], [], tmp_path)
+    vectors[2, 0] = 2.0  # one sample a trial: trials may differ where none varies
+    assert prepare_store([recording(source=TrialArraySource(vectors), continuous=False)], [], tmp_path)
 
 
 def test_a_full_disk_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
