@@ -101,7 +101,7 @@ def test_the_checkpoint_refuses_the_person_it_knows(
     words = [f"checkpoint={n170 / 'run'}", "datasets=eeg_muse_n170", "datasets.subjects=['01']"]
     places = [f"paths.data={real_data_folder}", f"paths.store={n170 / 'stores'}", f"out={n170 / 'same'}"]
     assert main(["evaluate", *words, *places]) == 1
-    assert "was fitted on 'sub-01_task-n170_run-01'" in capsys.readouterr().err
+    assert "was fitted on 'eeg_muse_n170 sub-01_task-n170_run-01'" in capsys.readouterr().err
 
 
 def test_python_and_the_command_line_answer_alike(n170: Path, real_data_folder: Path) -> None:

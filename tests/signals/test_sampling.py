@@ -35,7 +35,8 @@ def test_training_and_prediction_cut_the_same_samples(
     tmp_path: Path, rate_hz: float, start_s: float, stop_s: float
 ) -> None:
     samples = np.random.default_rng(1).standard_normal((1, round(30 * rate_hz))) * 1e-5
-    onsets = np.sort(np.random.default_rng(0).choice(np.arange(round(rate_hz), round(28 * rate_hz)), 40)) / rate_hz
+    places = np.arange(round(rate_hz), round(28 * rate_hz))
+    onsets = np.sort(np.random.default_rng(0).choice(places, 40, replace=False)) / rate_hz
     events = pd.DataFrame({"onset_s": onsets, "duration_s": 0.0, "trial_type": "go"})
     recording = Recording(Entities("01"), SENSORS, rate_hz, events, ArraySource(samples))
     table = build_window_table([recording], dataset="d", target=EventTarget(), start_s=start_s, stop_s=stop_s).table

@@ -211,7 +211,8 @@ def test_what_cannot_be_pretrained_is_one_clear_error(
     pretrain: Pretrain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_people(tmp_path / "data" / "blind", ("E1", "E2", "E3"), ("x", "y"), montage=False)
-    flat = mne.io.RawArray(np.zeros((3, 3072)), mne.create_info(["E1", "E2", "E3"], RATE_HZ, "eeg"), verbose="error")
+    samples = np.random.default_rng(0).standard_normal((3, 3072)) * [[0.0], [1e-5], [1e-5]]
+    flat = mne.io.RawArray(samples, mne.create_info(["E1", "E2", "E3"], RATE_HZ, "eeg"), verbose="error")
     for words, datasets, message in (
         ([], "[four]", "got neither"),
         ([*TOKENIZER, *ENCODER], "[four]", "got tokenizers and encoder"),

@@ -231,7 +231,7 @@ def test_samples_that_are_not_finite_are_one_clear_error(
     places = [f"catalogue={tmp_path / 'catalogue'}", f"paths.data={tmp_path / 'data'}", f"paths.store={tmp_path / 's'}"]
     assert main(["train", *words, *places]) == 1
     error = capsys.readouterr().err
-    assert error.startswith("DataError")
+    assert "DataError: sub-01: 1 samples of the channels ['eeg0002'] are NaN or infinite" in error
     assert "Traceback" not in error
     assert not (tmp_path / "bad").exists()
 
