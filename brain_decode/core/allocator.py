@@ -19,7 +19,8 @@ def keep_heap() -> bool:
 
     Networks on the CPU allocate and free the same hundreds of megabytes at every step. By default each block is mapped
     anew and its pages are cleared by the system, which takes longer than the arithmetic of some models. Costs memory:
-    the process keeps its peak, once, because threads share one heap. Does nothing where the C library is not glibc or the user has tuned malloc.
+    the process keeps its peak, once, because threads share one heap. Does nothing where the C library is not glibc or
+    the user has tuned malloc.
     """
     if not sys.platform.startswith("linux") or any(name in os.environ for name in _ENVIRONMENT):
         return False

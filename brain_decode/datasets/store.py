@@ -263,8 +263,8 @@ def _require_finite(samples: np.ndarray, sensors: Space, label: str) -> None:
 
 def _never_varies(recording: Recording) -> DataError:
     return DataError(
-        f"{recording.label}: no channel to decode ever varies, so there is nothing to decode. Look at the file, or leave "
-        "the recording out."
+        f"{recording.label}: no channel to decode ever varies, so there is nothing to decode. Look at the file, or "
+        "leave the recording out."
     )
 
 

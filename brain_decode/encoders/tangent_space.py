@@ -9,7 +9,7 @@ from brain_decode.encoders.base import ClosedFormEncoder
 from brain_decode.nn.covariance import (
     require_estimator,
     require_finite,
-    riemannian_mean,
+    riemannian_tangent,
     signal_filters,
     window_covariances,
 )
@@ -48,17 +48,14 @@ class TangentSpace(ClosedFormEncoder):
 
     def fit_arrays(self, windows: np.ndarray, labels: np.ndarray | None) -> None:
         """Fit the scale, the subspace and the mean covariance; labels are not used."""
-        self._fitted_covariances(windows)
+        self.fit_prepared(windows, labels)
 
     def fit_prepared(self, prepared: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
         """Fit, and return the tangent vectors of the training windows, whose covariances are computed once."""
-        return tangent_space(self._fitted_covariances(prepared), self.fitted("reference"), metric="riemann")
-
-    def _fitted_covariances(self, windows: np.ndarray) -> np.ndarray:
-        filters = signal_filters(windows, self.signal_spec.sensors)
-        covariances = window_covariances(filters @ windows, self.estimator)
-        self.store_fitted(filters=filters, reference=riemannian_mean(covariances))
-        return covariances
+        filters = signal_filters(prepared, self.signal_spec.sensors)
+        reference, vectors = riemannian_tangent(window_covariances(filters @ prepared, self.estimator))
+        self.store_fitted(filters=filters, reference=reference)
+        return vectors
 
     def transform(self, windows: np.ndarray) -> np.ndarray:
         """Return (window, embedding_dim) tangent vectors."""

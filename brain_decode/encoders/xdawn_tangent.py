@@ -13,7 +13,7 @@ from brain_decode.encoders.base import ClosedFormEncoder
 from brain_decode.nn.covariance import (
     require_estimator,
     require_finite,
-    riemannian_mean,
+    riemannian_tangent,
     shrunk_covariances,
     signal_filters,
 )
@@ -85,9 +85,9 @@ class XdawnTangent(ClosedFormEncoder):
         xdawn.fit(prepared.inside, np.asarray(labels))
         filters, prototypes = xdawn.filters_ @ prepared.subspace, xdawn.evokeds_
         covariances = self._covariances(prepared.windows, filters, prototypes)
-        reference = riemannian_mean(covariances)
+        reference, vectors = riemannian_tangent(covariances)
         self.store_fitted(filters=filters, prototypes=prototypes, reference=reference)
-        return tangent_space(covariances, reference, metric="riemann")
+        return vectors
 
     def transform(self, windows: np.ndarray) -> np.ndarray:
         """Return (window, embedding_dim) tangent vectors."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from pyriemann.geometry.tangentspace import upper
 
 from brain_decode.core.errors import DataError, listed, unknown_option
 from brain_decode.signals.space import Space
@@ -16,6 +17,7 @@ __all__ = [
     "require_finite",
     "require_live_channels",
     "riemannian_mean",
+    "riemannian_tangent",
     "shrunk_covariances",
     "signal_filters",
     "signal_subspace",
@@ -23,7 +25,8 @@ __all__ = [
     "window_covariances",
 ]
 
-_MOST_STEPS, _MEAN_TOLERANCE = 50, 1e-8  # of the Riemannian mean; as pyriemann's
+_MOST_STEPS, _MEAN_TOLERANCE = 200, 1e-7  # of the Riemannian mean; samples are single precision
+_NEAR = 0.1  # nepers from the Riemannian mean
 RANK_TOLERANCE = 1e-7  # of the largest eigenvalue; float32 samples carry relative noise of about 1e-14 in covariances
 
 
@@ -147,26 +150,44 @@ def shrunk_covariances(
 
 
 def riemannian_mean(matrices: np.ndarray) -> np.ndarray:
-    """Return the mean of positive definite matrices (n, size, size) under the affine-invariant metric.
+    """Return the mean of positive definite matrices (n, size, size) under the affine-invariant metric."""
+    return riemannian_tangent(matrices)[0]
 
-    The mean of pyriemann, in under half of its steps: a step is shortened only where it overshoots, and not each time.
+
+def riemannian_tangent(matrices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the affine-invariant mean of positive definite matrices, and their tangent vectors there.
+
+    Args:
+        matrices: (n, size, size).
+
+    Returns:
+        The mean of pyriemann in under half of its decompositions, and (n, size (size + 1) / 2) vectors: near the mean,
+        where steps shrink at a steady rate, each is lengthened by what the one before it left (Anderson 1965).
 
     Source: Pennec, Fillard and Ayache 2006 (gradient descent with full steps).
     """
-    mean, step, last = matrices.mean(axis=0), 1.0, np.inf
+    mean, share, last_size, is_steady = matrices.mean(axis=0), 1.0, np.inf, True
+    last = last_step = np.zeros_like(mean)
     for _ in range(_MOST_STEPS):
         values, vectors = np.linalg.eigh(mean)
         root = (vectors * np.sqrt(values)) @ vectors.T
         inverse_root = (vectors / np.sqrt(values)) @ vectors.T
         values, vectors = np.linalg.eigh(inverse_root @ matrices @ inverse_root)
-        tangent = ((vectors * np.log(values)[:, None, :]) @ vectors.swapaxes(1, 2)).mean(axis=0)
+        tangents = (vectors * np.log(values)[:, None, :]) @ vectors.swapaxes(1, 2)
+        tangent = tangents.mean(axis=0)
         size = float(np.linalg.norm(tangent))
-        step, last = (step / 2 if size > last else step), size
-        values, vectors = np.linalg.eigh(step * tangent)
-        mean = root @ (vectors * np.exp(values)) @ vectors.T @ root
         if size <= _MEAN_TOLERANCE:
             break
-    return (mean + mean.T) / 2
+        if size > last_size:
+            share, is_steady = share / 2, False
+        step = share * tangent
+        if is_steady and last_size < _NEAR:
+            change = tangent - last
+            step = step - (change * tangent).sum() / (change**2).sum() * (last_step + change)
+        last, last_step, last_size = tangent, step, size
+        values, vectors = np.linalg.eigh(step)
+        mean = root @ (vectors * np.exp(values)) @ vectors.T @ root
+    return (mean + mean.T) / 2, upper(tangents)
 
 
 def _require_memory(n_windows: int, n_channels: int) -> None:

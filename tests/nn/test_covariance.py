@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from pyriemann.geometry.mean import gmean
+from pyriemann.geometry.tangentspace import tangent_space
 from sklearn.covariance import ledoit_wolf, oas
 
 from brain_decode.core.errors import ConfigError, DataError
 from brain_decode.nn.covariance import (
     require_live_channels,
     riemannian_mean,
+    riemannian_tangent,
     signal_subspace,
     type_scale,
     window_covariances,
@@ -92,7 +94,24 @@ def test_the_riemannian_mean_is_that_of_pyriemann() -> None:
     rng = np.random.default_rng(0)
     windows = rng.normal(size=(60, 6, 50)) * rng.lognormal(0, 1.0, size=(60, 6, 1))
     covariances = window_covariances(windows)
-    assert riemannian_mean(covariances) == pytest.approx(gmean(covariances, metric="riemann"), rel=1e-6)
+    expected = gmean(covariances, metric="riemann")
+    assert np.linalg.norm(riemannian_mean(covariances) - expected) < 1e-7 * np.linalg.norm(expected)
+
+
+def test_tangent_vectors_at_the_mean_are_those_of_pyriemann() -> None:
+    rng = np.random.default_rng(1)
+    covariances = window_covariances(rng.normal(size=(40, 6, 50)) * rng.lognormal(0, 0.5, size=(40, 6, 1)))
+    mean, vectors = riemannian_tangent(covariances)
+    np.testing.assert_allclose(vectors, tangent_space(covariances, mean, metric="riemann"), atol=1e-12)
+    np.testing.assert_allclose(vectors.mean(axis=0), 0.0, atol=1e-7)
+
+
+@pytest.mark.parametrize("spread", [0.1, 1.0, 3.0])
+def test_the_riemannian_mean_is_found_however_far_matrices_spread(spread: float) -> None:
+    rng = np.random.default_rng(2)
+    windows = rng.normal(size=(30, 5, 60)) * rng.lognormal(0, spread, size=(30, 5, 1))
+    covariances = window_covariances(rng.normal(size=(30, 5, 5)) @ windows)
+    assert np.abs(riemannian_tangent(covariances)[1].mean(axis=0)).max() < 1e-7
 
 
 def test_the_riemannian_mean_of_commuting_matrices_is_their_geometric_mean() -> None:
