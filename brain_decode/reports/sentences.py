@@ -128,7 +128,10 @@ def headline(metrics: Mapping[str, Any], classes: Sequence[str], n_people: int, 
 
 
 def _verdict(metrics: Mapping[str, Any], classes: Sequence[str], entry: Mapping[str, Any]) -> str:
-    """Return "The decoder does it:" only where each of interval and permutation test that is given says so."""
+    """Return "The decoder does it:" only where each of interval and permutation test that is given says so.
+
+    The test alone speaks of these recordings; the interval of more of them.
+    """
     chance, p = entry.get("chance"), stated_p(entry)
     does, infinitive = _ability(str(metrics["task"]), classes)
     if chance is None:
@@ -140,6 +143,8 @@ def _verdict(metrics: Mapping[str, Any], classes: Sequence[str], entry: Mapping[
         return f"The decoder {does}:"
     if high is not None and high < chance:
         return f"The decoder is worse than guessing when it has to {infinitive}:"
+    if low is not None and p is not None and p <= _LEVEL:
+        return f"The decoder {does} in these recordings; that it will in more of them is not shown:"
     return f"These recordings do not show that the decoder {does}:"
 
 
