@@ -31,6 +31,8 @@ __all__ = [
 MATCH_SCORE = 7.0  # the highest of 3269 pairs of different real recordings is 5.3
 MATCH_CORRELATION = 0.35  # the weakest disguise, a reference to one of four channels, keeps 0.5
 _SCORE_OF_EVIDENCE = 8.0  # makes the same 7 refuse what agrees in pieces
+_LONG_FRAMES = 2400  # ten minutes; the more places there are, the better chance does
+_EVIDENCE_OF_PLACES = 0.035  # by which the highest of e times as many places is higher, measured on pink noise
 _LEAST_SHARED_TRIALS = 4  # of 16000 in 16000, chance makes four 32-bit hashes equal once in two million comparisons
 _LEAST_SHARED_PART = 0.02  # of the smaller recording
 _TRIAL_LEVELS = 4  # in the middle of the absolute values of a trial, for its hash
@@ -118,7 +120,8 @@ class Match:
         n_frames: Frames that lie over each other; trials that both hold.
         lag: Frame of the first recording at which the second begins.
         correlation: Mean of the two features that agree best, in [-1, 1]; of equal trials, their share.
-        evidence: Of pieces that lie one behind the other, `Chain.evidence`; 0 where whole sketches were slid.
+        evidence: Of pieces that lie one behind the other, `Chain.evidence`, less what the length of both makes likely
+            by chance; 0 where whole sketches were slid.
         is_exact: Trials are equal in each value, but for unit and offset.
     """
 
@@ -168,10 +171,13 @@ def similarity_of_pieces(first: Fingerprint, second: Fingerprint) -> Match | Non
     """Return where pieces of two continuous recordings agree best, None where they cannot be compared."""
     if not _are_comparable(first, second) or not first.frame_s:
         return None
-    chain = best_chain(*_sketches(first, second))
-    if chain is None or chain.evidence <= 0:
+    one, other = _sketches(first, second)
+    chain = best_chain(one, other)
+    if chain is None:
         return None
-    return Match(chain.n_frames, chain.lag, chain.correlation, chain.evidence)
+    by_chance = _EVIDENCE_OF_PLACES * max(float(np.log(len(one) * len(other) / _LONG_FRAMES**2)), 0.0)
+    evidence = max(chain.evidence - by_chance, 1e-6)
+    return Match(chain.n_frames, chain.lag, chain.correlation, evidence)
 
 
 def _are_comparable(first: Fingerprint, second: Fingerprint) -> bool:
