@@ -300,10 +300,11 @@ def fingerprint_of_trials(blocks: Iterable[np.ndarray], rate_hz: float) -> Finge
 def _trial_hash(trial: np.ndarray) -> bytes:
     """Return four bytes that are equal for trials equal but for unit and offset; none where most values stand still.
 
-    Values are taken in coarse steps of their own middle size, so that the rounding of another unit moves none.
+    Values are taken in coarse steps of their own middle size, so that the rounding of another unit moves none; medians,
+    because one large artefact would decide about means.
     """
     values = np.nan_to_num(np.asarray(trial, dtype=np.float64), posinf=0.0, neginf=0.0)
-    values = values - values.mean(axis=-1 if values.shape[-1] > 1 else None, keepdims=True)
+    values = values - np.median(values, axis=-1 if values.shape[-1] > 1 else None, keepdims=True)
     middle = float(np.median(np.abs(values)))
     stands_still = np.diff(np.asarray(trial, dtype=np.float32).ravel()) == 0
     if middle == 0 or stands_still.mean() > 0.5:
