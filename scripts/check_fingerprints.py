@@ -38,16 +38,19 @@ ONE_RECORDING = "sub-S1_ses-01_task-Experiment"  # as EEGLAB set and as EDF
 
 
 def found_recordings(data: Path) -> dict[str, Recording]:
-    """Return every recording below a folder by a name; files that are none are left out."""
+    """Return every recording below a folder by a name; files that are none, and simulated ones, are left out."""
     found: dict[str, Recording] = {}
+    simulated: set[Path] = set()
     for path in sorted(catalogue_root().glob("datasets/*.yaml")):
         entry = yaml.safe_load(path.read_text().replace("${paths.data}", str(data))) | {"tasks": None}
-        if (data / entry["name"]).is_dir():
+        if entry.get("simulated"):
+            simulated.add(data / entry["name"])
+        elif (data / entry["name"]).is_dir():
             found |= {f"{entry['name']} {one.label}": one for one in build_dataset(entry).recordings()}
     read = {file.resolve() for one in found.values() for file in one.files}
     for path in (path for path in sorted(data.rglob("*")) if path.name.endswith(RAW_EXTENSIONS)):
         try:
-            if path.resolve() not in read:
+            if path.resolve() not in read and simulated.isdisjoint(path.parents):
                 found[str(path.relative_to(data))] = open_recording(path, Entities(path.stem))
         except BrainDecodeError as error:
             print(f"left out: {str(error)[:100]}")
