@@ -11,10 +11,9 @@ import numpy as np
 import torch
 
 from brain_decode.datasets.splits import Fold, Split
-from brain_decode.evaluation.exchangeability import label_exchange
 from brain_decode.evaluation.unavailable import Unavailable
 from brain_decode.training.fitting import FitSettings
-from brain_decode.training.permuting import FittedFold, RefitScores, design_of, draw_batches
+from brain_decode.training.permuting import FittedFold, RefitScores, design_of, draw_batches, exchange_of
 from brain_decode.training.pilots import Growth, timed
 from brain_decode.training.recipes import Recipe
 from brain_decode.training.refit import Refit, refit_of, refitting
@@ -84,8 +83,9 @@ def batches_of_draws(trials: Trials, split: Split, folds: Sequence[Fold], n_perm
     if trials.task == "retrieval" or not n_permutations or not design_of(split, folds).needs_refit:
         return []
     labels = trials.targets(np.arange(len(trials.table)))
-    exchange = label_exchange(trials.table, labels if trials.task == "classification" else labels[:, 0])
-    return [] if isinstance(exchange, Unavailable) else list(draw_batches(n_permutations, len(labels)))
+    if isinstance(exchange_of(trials, labels), Unavailable):
+        return []
+    return list(draw_batches(n_permutations, len(labels)))
 
 
 def _permuted(pilot: Trials, count: int) -> list[np.ndarray]:
