@@ -297,13 +297,14 @@ def _persistent(design: _Design, odd: set[str]) -> list[Exchange]:
 def _enough(options: Sequence[Exchange], design: _Design, odd: set[str]) -> Exchange | Unavailable:
     """Return the first exchange with enough labellings, else the one with most, or why there is none."""
     if not options:
-        return Unavailable(_why_none(design, odd))
+        return Unavailable(_why_none(design, odd), is_confounded=True)
     enough = [option for option in options if option.n_arrangements >= _ENOUGH_ARRANGEMENTS]
     best = enough[0] if enough else max(options, key=lambda option: option.n_arrangements)
     if best.n_arrangements < LEAST_ARRANGEMENTS:
         return Unavailable(
             f"the design allows only {best.n_arrangements:.0f} labellings ({best.method}); it takes "
-            f"{LEAST_ARRANGEMENTS} for p = 0.05"
+            f"{LEAST_ARRANGEMENTS} for p = 0.05",
+            is_confounded=True,
         )
     return best
 
@@ -346,7 +347,8 @@ def _stimuli(table: pd.DataFrame, design: _Design) -> np.ndarray | Unavailable |
     if share < 1 and not _go_with_stimuli(names, again, share, design):
         return None
     if share < _LABELLED:
-        return Unavailable(f"labels go with stimuli, and only {share:.0%} of the showings have the label of most")
+        reason = f"labels go with stimuli, and only {share:.0%} of the showings have the label of most"
+        return Unavailable(reason, is_confounded=True)
     return np.unique(names + "\0" + trials.codes.astype(str), return_inverse=True)[1]
 
 

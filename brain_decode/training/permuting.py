@@ -214,7 +214,7 @@ def exchange_of(trials: Trials, labels: np.ndarray) -> Exchange | Unavailable:
         labels: Of all windows, as `Trials.targets` gives them.
     """
     if trials.unnamed_stimuli:
-        return Unavailable(trials.unnamed_stimuli)
+        return Unavailable(trials.unnamed_stimuli, is_confounded=True)
     return label_exchange(trials.table, labels if trials.task == "classification" else labels[:, 0])
 
 

@@ -19,7 +19,7 @@ from brain_decode.training.recipes import Recipe
 from brain_decode.training.refit import Refit, refit_of, refitting
 from brain_decode.training.trials import Trials
 
-__all__ = ["RefitCost", "batches_of_draws"]
+__all__ = ["RefitCost", "barred_reason", "batches_of_draws"]
 
 _DRAWS_PER_THREAD = 3
 _MOST_WINDOWS = 480  # of the pilot, that decoders are fitted on
@@ -82,10 +82,13 @@ def batches_of_draws(trials: Trials, split: Split, folds: Sequence[Fold], n_perm
     """
     if trials.task == "retrieval" or not n_permutations or not design_of(split, folds).needs_refit:
         return []
-    labels = trials.targets(np.arange(len(trials.table)))
-    if isinstance(exchange_of(trials, labels), Unavailable):
-        return []
-    return list(draw_batches(n_permutations, len(labels)))
+    return [] if barred_reason(trials) else list(draw_batches(n_permutations, len(trials.table)))
+
+
+def barred_reason(trials: Trials) -> str:
+    """Return why the design of a classification or regression allows no p; an empty string where it does."""
+    exchange = exchange_of(trials, trials.targets(np.arange(len(trials.table))))
+    return exchange.reason if isinstance(exchange, Unavailable) else ""
 
 
 def _permuted(pilot: Trials, count: int) -> list[np.ndarray]:

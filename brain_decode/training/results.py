@@ -82,7 +82,7 @@ def score(predictions: pd.DataFrame, run: RunResult, p_values: PValues | None = 
     """Return the metrics of one decoder's predictions."""
     settings: dict[str, Any] = {"design": run.design, "seed": run.seed}
     if p_values is None and run.no_p_reason:
-        p_values = dict.fromkeys(P_METRICS.get(run.task, ()), Unavailable(run.no_p_reason))
+        p_values = dict.fromkeys(P_METRICS.get(run.task, ()), Unavailable(run.no_p_reason, is_confounded=True))
     if run.task == "classification":
         return score_classification(predictions, run.classes, p_values=p_values, **settings)
     if run.task == "regression":

@@ -68,9 +68,8 @@ def test_values_that_drift_are_rotated() -> None:
 
 def test_two_halves_of_a_recording_have_no_valid_null() -> None:
     exchange = label_exchange(table_of(np.zeros(100, dtype=int)), np.repeat([0, 1], 50))
-    assert exchange == Unavailable(
-        "the design allows only 2 labellings (whole blocks of trials within runs); it takes 20 for p = 0.05"
-    )
+    reason = "the design allows only 2 labellings (whole blocks of trials within runs); it takes 20 for p = 0.05"
+    assert exchange == Unavailable(reason, is_confounded=True)
     uneven = label_exchange(table_of(np.zeros(100, dtype=int)), np.repeat([0, 1, 0], [50, 33, 17]))
     assert isinstance(uneven, Unavailable) and "3 stretches of uneven length over 1 run" in uneven.reason
 
@@ -140,7 +139,8 @@ def test_one_order_that_is_two_blocks_has_no_valid_null() -> None:
     exchange = label_exchange(table_of(np.repeat(np.arange(8), 20)), np.tile(np.repeat([0, 1], 10), 8))
     assert exchange == Unavailable(
         "the design allows only 2 labellings (whole blocks of trials within runs, alike in all of one order); it takes "
-        "20 for p = 0.05"
+        "20 for p = 0.05",
+        is_confounded=True,
     )
 
 
@@ -161,7 +161,8 @@ def test_sessions_of_one_label_are_exchanged_whole() -> None:
 def test_two_sessions_of_one_label_each_have_no_valid_null() -> None:
     table = table_of(np.tile(np.repeat(np.arange(6), 20), 2)).assign(session=np.repeat(["pre", "post"], 120))
     assert label_exchange(table, np.repeat([0, 1], 120)) == Unavailable(
-        "the design allows only 2 labellings (whole sessions within subjects); it takes 20 for p = 0.05"
+        "the design allows only 2 labellings (whole sessions within subjects); it takes 20 for p = 0.05",
+        is_confounded=True,
     )
 
 
