@@ -8,10 +8,11 @@ blocks, whole runs or subjects where these have one label each.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import lgamma, log
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -118,16 +119,17 @@ def label_exchange(table: pd.DataFrame, labels: np.ndarray) -> Exchange | Unavai
         if not design.is_ordered:
             return _enough([design.exchange()], design, set())
     design = design.dealt_out_once()
+    stimuli = None if design.are_wholes else _stimuli(table, design)
+    if isinstance(stimuli, Unavailable):
+        return stimuli
+    if stimuli is not None:
+        return _of_stimuli(table, design, stimuli)
     odd = design.oddities
     if odd:
         kept = _persistent(design, odd)
         does = any(option.n_arrangements >= LEAST_ARRANGEMENTS for option in kept)
         return _enough(kept if does else [*kept, *design.run_swaps()], design, odd)
-    stimuli = None if design.are_wholes else _stimuli(table, design)
-    if isinstance(stimuli, Unavailable):
-        return stimuli
-    plain = [design.exchange()] if stimuli is None else _stimulus_exchanges(table, design, stimuli)
-    return _enough(plain, design, odd)
+    return _enough([design.exchange()], design, odd)
 
 
 def persistent_blocks(table: pd.DataFrame, labels: np.ndarray) -> np.ndarray | None:
@@ -165,11 +167,11 @@ class _Design:
     @cached_property
     def oddities(self) -> set[str]:
         """What the order of the labels has more of than its free exchange gives."""
-        odd = self.oddities_in(self.exchange_of_trials())
+        odd = self.oddities_in(self.exchange_of_trials(), self._rare)
         return odd | {"persistence"} if self.are_wholes and self._is_sorted() else odd
 
-    def oddities_in(self, exchange: Exchange) -> set[str]:
-        """Return what the order of the labels has more of than an exchange of trials gives."""
+    def oddities_in(self, exchange: Exchange, rare: Mapping[str, float] = MappingProxyType(_RARE)) -> set[str]:
+        """Return what the order of the labels has more of than an exchange of trials gives as rarely as that."""
         sequences = self.sequences
         draws = exchange.batches(_N_ORDERS, np.random.default_rng(0))
         drawn = [order_statistics(sequences, sequences.codes[positions]) for positions in draws]
@@ -178,7 +180,7 @@ class _Design:
             name: _tail(values[0], np.concatenate([part[name] for part in drawn]), is_two_sided=name == "trend")
             for name, values in observed.items()
         }
-        return {name for name, level in self._rare.items() if tails[name] <= level}
+        return {name for name, level in rare.items() if tails[name] <= level}
 
     @cached_property
     def _rare(self) -> dict[str, float]:
@@ -240,7 +242,7 @@ class _Design:
         method = f"rotations of the labels within {self.where}" + _ALIKE * self.is_shared
         trials = np.arange(len(runs))
         rotation = Rotation(method, trials, trials, runs, _counted(count))
-        odd = self.oddities_in(rotation)
+        odd = self.oddities_in(rotation, self._rare)
         if "coincidence" in odd and not self.is_shared:
             return self.shared().rotations()
         return [] if "trend" in odd else [self.of_windows(rotation)]
@@ -368,8 +370,8 @@ def _go_with_stimuli(names: pd.Series, again: np.ndarray, share: float, design: 
     return float((np.append(np.concatenate(shares), share) >= share - 1e-9).mean()) <= _RARE["persistence"]
 
 
-def _stimulus_exchanges(table: pd.DataFrame, design: _Design, stimuli: np.ndarray) -> list[Exchange]:
-    """Return the exchanges of whole stimuli among those that were shown in the same places."""
+def _of_stimuli(table: pd.DataFrame, design: _Design, stimuli: np.ndarray) -> Exchange | Unavailable:
+    """Return the exchange of whole stimuli among those that were shown in the same places."""
     trials = design.sequences
     places = {
         "in the same runs": trials.runs,
@@ -377,12 +379,15 @@ def _stimulus_exchanges(table: pd.DataFrame, design: _Design, stimuli: np.ndarra
     }
     first = np.unique(stimuli, return_index=True)[1]
     found: list[Exchange] = []
+    odd: set[str] = set()
     for where, codes in places.items():
         pools = _company(stimuli, codes)[first]
         count = sum(_log_orders(trials.codes[first][pools == pool]) for pool in np.unique(pools))
-        method = f"whole stimuli shown {where}"
-        found.append(design.of_windows(Exchange(method, stimuli, first, pools, _counted(count))))
-    return found
+        exchange = Exchange(f"whole stimuli shown {where}", stimuli, first, pools, _counted(count))
+        own = design.oddities_in(exchange) - {"coincidence"}
+        odd |= own
+        found += [] if own else [design.of_windows(exchange)]
+    return _enough(found, design, odd)
 
 
 def _company(units: np.ndarray, places: np.ndarray) -> np.ndarray:
