@@ -24,6 +24,7 @@ def report_run(folder: Path) -> None:
     simulated = " (simulated)" if metrics.get("simulated") else ""
     title = f"{metrics['dataset']}{simulated}, {metrics['protocol'].replace('_', ' ')}"
     title += ", transductive" if metrics.get("transductive") else ""
+    title += ", with recordings vouched for by hand" if metrics.get("distinct_recordings") else ""
     table = Table(title=title, title_justify="left")
     headline = headline_metric(metrics)
     others = {name: scores[headline] for name, scores in metrics["baselines"].items()}
@@ -52,7 +53,8 @@ def report_pretraining(folder: Path) -> None:
     report = write_report(folder)
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     simulated = " (with simulated recordings)" if metrics["simulated"] else ""
-    table = Table(title=f"{metrics['decoder']} on {metrics['dataset']}{simulated}, people kept out")
+    vouched = ", recordings vouched for by hand" if metrics.get("distinct_recordings") else ""
+    table = Table(title=f"{metrics['decoder']} on {metrics['dataset']}{simulated}, people kept out{vouched}")
     scores = metrics["metrics"]
     for column in ("measure", "value", _interval_column([*scores.values()]), "most frequent code"):
         table.add_column(column, overflow="fold")

@@ -20,7 +20,7 @@ __all__ = ["catalogue_folder", "parse_override", "prepare_overrides", "quoted"]
 _PATH_WORDS = ("out", "catalogue", "checkpoint", "input", "run", "source")
 _WORD = re.compile(r"^([+~]{0,2}[\w./@$-]+)=(.*)$", re.DOTALL)
 _STRUCTURED = ("[", "{", "'", '"')  # a value that begins like this means a list, a mapping or a quoted text
-_LABEL_WORDS = ("subjects", "sessions")
+_LABEL_WORDS = ("subjects", "sessions", "distinct_recordings")
 
 
 def prepare_overrides(words: Sequence[str], *, multirun: bool = False) -> list[str]:

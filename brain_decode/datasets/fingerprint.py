@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,11 +15,28 @@ import numpy as np
 import scipy.fft
 
 from brain_decode.core.errors import DataError
+from brain_decode.datasets.sketch_pieces import best_chain
 
-__all__ = ["Fingerprint", "Match", "find_match", "fingerprint_of_signal", "fingerprint_of_trials", "similarity"]
+__all__ = [
+    "Fingerprint",
+    "Match",
+    "find_match",
+    "fingerprint_of_signal",
+    "fingerprint_of_trials",
+    "shared_trials",
+    "similarity",
+    "similarity_of_pieces",
+]
 
 MATCH_SCORE = 7.0  # the highest of 3269 pairs of different real recordings is 5.3
 MATCH_CORRELATION = 0.35  # the weakest disguise, a reference to one of four channels, keeps 0.5
+_SCORE_OF_EVIDENCE = 6.5  # lets the same 7 refuse what agrees in pieces: the highest of different recordings is 4.3
+_LONG_FRAMES = 2400  # ten minutes; the more places there are, the better chance does
+_EVIDENCE_OF_PLACES = 0.035  # by which the highest of e times as many places is higher, measured on pink noise
+_LEAST_SHARED_TRIALS = 4  # of 16000 in 16000, chance makes four 32-bit hashes equal once in two million comparisons
+_LEAST_SHARED_PART = 0.02  # of the smaller recording
+_TRIAL_LEVELS = 4  # in the middle of the absolute values of a trial, for its hash
+_TRIAL_SHIFT = 0.37  # values that are zero, or half a level, lie on no border
 _BANDS_HZ = ((1, 4), (4, 8), (8, 13), (13, 20), (20, 30))
 _WINDOW_S = 1.0
 _HOP_S = 0.25
@@ -45,7 +63,9 @@ class Fingerprint:
         frame_s: Seconds between frames; 0 for cut trials.
         n_features: Values of a frame.
         code: The (frame, feature) int8 sketch, deflated, in base64.
-        absent: Why there is none; then the other fields are empty.
+        absent: Why there is none; then the fields above are empty.
+        trial_hashes: Of cut trials, 32 bits of each trial's content, free of unit and offset, in base64; trials that
+            hardly vary have none. None where an older release made the fingerprint.
     """
 
     kind: str = ""
@@ -53,12 +73,15 @@ class Fingerprint:
     n_features: int = 0
     code: str = ""
     absent: str = ""
+    trial_hashes: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values; `from_json` reads them."""
+        hashes = {} if self.trial_hashes is None else {"trial_hashes": self.trial_hashes}
         if self.absent:
-            return {"absent": self.absent}
-        return {"kind": self.kind, "frame_s": self.frame_s, "n_features": self.n_features, "code": self.code}
+            return {"absent": self.absent, **hashes}
+        sketch = {"kind": self.kind, "frame_s": self.frame_s, "n_features": self.n_features, "code": self.code}
+        return sketch | hashes
 
     @classmethod
     def from_json(cls, saved: Mapping[str, Any]) -> Fingerprint:
@@ -70,6 +93,7 @@ class Fingerprint:
         try:
             fingerprint = cls(**saved)
             fingerprint.sketch()
+            fingerprint.trials()
         except (TypeError, ValueError, zlib.error, binascii.Error) as error:
             raise DataError(f"A fingerprint of a recording is damaged ({error}). Copy the folder again.") from error
         return fingerprint
@@ -79,6 +103,10 @@ class Fingerprint:
         values = np.frombuffer(zlib.decompress(base64.b64decode(self.code)) if self.code else b"", dtype=np.int8)
         return values.reshape(-1, max(self.n_features, 1))
 
+    def trials(self) -> np.ndarray:
+        """Return the hashes of its cut trials, each content once."""
+        return np.unique(np.frombuffer(base64.b64decode(self.trial_hashes or ""), dtype="<u4"))
+
     def told(self, n_frames: int) -> str:
         """Return how much frames are, for messages."""
         return f"{n_frames * self.frame_s:.0f} s" if self.frame_s else f"{n_frames} trials"
@@ -86,34 +114,86 @@ class Fingerprint:
 
 @dataclass(frozen=True)
 class Match:
-    """Where two sketches agree best.
+    """Where two fingerprints agree best.
 
     Args:
-        n_frames: Frames that lie over each other.
+        n_frames: Frames that lie over each other; trials that both hold.
         lag: Frame of the first recording at which the second begins.
-        correlation: Mean of the two features that agree best, in [-1, 1].
+        correlation: Mean of the two features that agree best, in [-1, 1]; of equal trials, their share.
+        evidence: Of pieces that lie one behind the other, `Chain.evidence`, less what the length of both makes likely
+            by chance; 0 where whole sketches were slid.
+        is_exact: Trials are equal in each value, but for unit and offset.
     """
 
     n_frames: int
     lag: int
     correlation: float
+    evidence: float = 0.0
+    is_exact: bool = False
 
     @property
     def score(self) -> float:
-        """Correlation in units of its spread between different recordings, were frames independent."""
+        """Correlation in units of its spread between different recordings, were frames independent; 7 refuses.
+
+        Of pieces, what plays the same part.
+        """
+        if self.evidence:
+            return _SCORE_OF_EVIDENCE * self.evidence
         return float(self.correlation * np.sqrt(self.n_frames))
 
 
 def find_match(first: Fingerprint, second: Fingerprint) -> Match | None:
     """Return where two recordings hold the same signal, None where they do not or nothing can be said."""
+    exact = shared_trials(first, second)
+    if exact is not None:
+        return exact
     best = similarity(first, second)
-    found = best is not None and best.score >= MATCH_SCORE and best.correlation >= MATCH_CORRELATION
-    return best if found else None
+    if best is not None and best.score >= MATCH_SCORE and best.correlation >= MATCH_CORRELATION:
+        return best
+    pieces = similarity_of_pieces(first, second)
+    return pieces if pieces is not None and pieces.score >= MATCH_SCORE else None
+
+
+def shared_trials(first: Fingerprint, second: Fingerprint) -> Match | None:
+    """Return how many cut trials stand in both recordings; None below four, or below 2 % of the smaller one."""
+    if not first.trial_hashes or not second.trial_hashes:
+        return None
+    one, other = first.trials(), second.trials()
+    found = len(np.intersect1d(one, other, assume_unique=True))
+    share = found / min(len(one), len(other))
+    if found < _LEAST_SHARED_TRIALS or share < _LEAST_SHARED_PART:
+        return None
+    return Match(found, 0, share, is_exact=True)
+
+
+@lru_cache(maxsize=1 << 18)
+def similarity_of_pieces(first: Fingerprint, second: Fingerprint) -> Match | None:
+    """Return where pieces of two continuous recordings agree best, None where they cannot be compared."""
+    if not _are_comparable(first, second) or not first.frame_s:
+        return None
+    one, other = _sketches(first, second)
+    chain = best_chain(one, other)
+    if chain is None:
+        return None
+    by_chance = _EVIDENCE_OF_PLACES * max(float(np.log(len(one) * len(other) / _LONG_FRAMES**2)), 0.0)
+    evidence = max(chain.evidence - by_chance, 1e-6)
+    return Match(chain.n_frames, chain.lag, chain.correlation, evidence)
+
+
+def _are_comparable(first: Fingerprint, second: Fingerprint) -> bool:
+    return not first.absent and not second.absent and (first.kind, first.frame_s) == (second.kind, second.frame_s)
+
+
+def _sketches(first: Fingerprint, second: Fingerprint) -> tuple[np.ndarray, np.ndarray]:
+    """Return both sketches with the features they have in common: a slower copy lacks the upper bands."""
+    n_features = min(first.n_features, second.n_features)
+    one, other = (sketch.sketch()[:, :n_features].astype(np.float32) for sketch in (first, second))
+    return one, other
 
 
 @lru_cache(maxsize=1 << 18)
 def similarity(first: Fingerprint, second: Fingerprint) -> Match | None:
-    """Return where two recordings agree best, None where their sketches cannot be compared.
+    """Return where two whole recordings agree best, None where their sketches cannot be compared.
 
     One sketch slides over the other, forwards and played backwards; at each lag the features are correlated over the
     frames that lie over each other, and the two that agree best count. Of cut trials, runs of some slide as well, and
@@ -122,10 +202,9 @@ def similarity(first: Fingerprint, second: Fingerprint) -> Match | None:
     Source: after Haitsma and Kalker 2002 (audio fingerprints), whose frames are changes of contrasts between bands.
     Differs: few levels instead of signs, correlation instead of bit errors.
     """
-    if first.absent or second.absent or (first.kind, first.frame_s) != (second.kind, second.frame_s):
+    if not _are_comparable(first, second):
         return None
-    n_features = min(first.n_features, second.n_features)  # a slower copy lacks the upper bands
-    one, other = (sketch.sketch()[:, :n_features].astype(np.float32) for sketch in (first, second))
+    one, other = _sketches(first, second)
     if first.frame_s:
         found = [_best_lag(one, other), _best_lag(one, -other[::-1])]  # each change is undone when time runs back
     else:
@@ -203,8 +282,10 @@ def fingerprint_of_trials(blocks: Iterable[np.ndarray], rate_hz: float) -> Finge
         rate_hz: Samples per second.
     """
     frames: list[np.ndarray] = []
+    hashes: list[bytes] = []
     kind = _TRIALS
     for block in blocks:
+        hashes += [_trial_hash(trial) for trial in block]
         bands = _bands(rate_hz)
         if block.shape[-1] < 0.4 * rate_hz or len(bands) < 3:
             kind = _TRIAL_SHAPES
@@ -212,7 +293,24 @@ def fingerprint_of_trials(blocks: Iterable[np.ndarray], rate_hz: float) -> Finge
         else:
             power = _log_power(block.transpose(1, 0, 2), rate_hz, bands)
             frames.append(np.diff(power, axis=-1).mean(axis=0))
-    return _encoded(kind, 0.0, np.concatenate(frames) if frames else np.zeros((0, 1)))
+    made = _encoded(kind, 0.0, np.concatenate(frames) if frames else np.zeros((0, 1)))
+    return replace(made, trial_hashes=base64.b64encode(b"".join(hashes)).decode())
+
+
+def _trial_hash(trial: np.ndarray) -> bytes:
+    """Return four bytes that are equal for trials equal but for unit and offset; none where most values stand still.
+
+    Values are taken in coarse steps of their own middle size, so that the rounding of another unit moves none; medians,
+    because one large artefact would decide about means.
+    """
+    values = np.nan_to_num(np.asarray(trial, dtype=np.float64), posinf=0.0, neginf=0.0)
+    values = values - np.median(values, axis=-1 if values.shape[-1] > 1 else None, keepdims=True)
+    middle = float(np.median(np.abs(values)))
+    stands_still = np.diff(np.asarray(trial, dtype=np.float32).ravel()) == 0
+    if middle == 0 or stands_still.mean() > 0.5:
+        return b""
+    steps = np.floor(np.clip(values / middle * _TRIAL_LEVELS, -(2**14), 2**14) + _TRIAL_SHIFT).astype("<i2")
+    return hashlib.sha256(steps.tobytes()).digest()[:4]
 
 
 def _bands(rate_hz: float) -> list[tuple[int, int]]:

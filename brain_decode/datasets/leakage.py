@@ -12,6 +12,7 @@ from brain_decode.datasets.fingerprint import Fingerprint, find_match
 from brain_decode.datasets.same_pictures import refuse_same_spelling
 from brain_decode.datasets.seen_recordings import told_match
 from brain_decode.datasets.splits import Fold, cut_trials, overlap_partner, recording_times_s, trial_codes, unit_codes
+from brain_decode.datasets.vouching import NOBODY, Vouched, how_to_vouch
 
 __all__ = ["check_leakage", "refuse_pretraining_overlap", "window_label"]
 
@@ -24,6 +25,7 @@ def check_leakage(
     zero_shot: bool = False,
     content_hashes: Sequence[str] = (),
     fingerprints: Sequence[Fingerprint] = (),
+    vouched: Vouched = NOBODY,
 ) -> None:
     """Pass in silence when nothing of the test (or validation) part is in the training part.
 
@@ -34,6 +36,7 @@ def check_leakage(
         zero_shot: No stimulus may be on both sides.
         content_hashes: Hash of each recording's content, indexed by the column `recording`.
         fingerprints: Fingerprint of each recording, likewise.
+        vouched: Recordings that a person says are no copies of each other.
 
     Raises:
         LeakageError: With the two windows or recordings that meet.
@@ -50,7 +53,7 @@ def check_leakage(
     if len(content_hashes):
         _refuse_stored_twice(table, fold, train, test, content_hashes)
     if len(fingerprints):
-        _refuse_disguised_copies(table, fold, train, test, fingerprints)
+        _refuse_disguised_copies(table, fold, train, test, fingerprints, vouched)
     _refuse_overlap(table, fold, train, test)
     _refuse_shared(table, fold, trial_codes(table), train, test, "one trial")
 
@@ -157,17 +160,27 @@ def _refuse_stored_twice(
 
 
 def _refuse_disguised_copies(
-    table: pd.DataFrame, fold: Fold, train: np.ndarray, test: np.ndarray, fingerprints: Sequence[Fingerprint]
+    table: pd.DataFrame,
+    fold: Fold,
+    train: np.ndarray,
+    test: np.ndarray,
+    fingerprints: Sequence[Fingerprint],
+    vouched: Vouched,
 ) -> None:
     recording = table["recording"].to_numpy(dtype=int)
     sides = [np.unique(recording[rows]).tolist() for rows in (train, test)]
     for first, second in ((one, other) for one in sides[0] for other in sides[1] if one != other):
         match = find_match(*(fingerprints[index] for index in sorted((first, second))))  # each pair is kept once
-        if match is not None:
-            labels = [_recording_label(table, int(np.flatnonzero(recording == index)[0])) for index in (first, second)]
+        if match is None:
+            continue
+        rows = [int(np.flatnonzero(recording == index)[0]) for index in (first, second)]
+        labels = [_recording_label(table, row) for row in rows]
+        names = [f"{table['dataset'].iloc[row]} {label}" for row, label in zip(rows, labels, strict=True)]
+        if not vouched.covers(names[0], names[1], match):
             raise LeakageError(
                 f"Fold '{fold.name}': '{labels[0]}' (recording {first}, training) and '{labels[1]}' (recording "
                 f"{second}, test) hold the same signal {told_match(fingerprints[first], match)}. Remove one of them."
+                f"{how_to_vouch(names[0], names[1], match)}"
             )
 
 

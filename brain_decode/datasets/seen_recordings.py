@@ -10,6 +10,7 @@ import pandas as pd
 
 from brain_decode.core.errors import DataError, LeakageError, listed
 from brain_decode.datasets.fingerprint import Fingerprint, Match, find_match
+from brain_decode.datasets.vouching import NOBODY, Vouched, how_to_vouch
 
 __all__ = [
     "SeenRecording",
@@ -20,6 +21,7 @@ __all__ = [
     "refuse_known_subjects",
     "saved_seen",
     "told_match",
+    "vouched_pairs",
     "without_fingerprint",
 ]
 
@@ -99,17 +101,46 @@ def read_seen(provenance: Mapping[str, Any]) -> list[SeenRecording]:
     return found
 
 
-def copy_among(seen: Iterable[SeenRecording], recording: SeenRecording) -> tuple[SeenRecording, Match] | None:
+def copy_among(
+    seen: Iterable[SeenRecording], recording: SeenRecording, vouched: Vouched = NOBODY
+) -> tuple[SeenRecording, Match] | None:
     """Return the recording among those seen that holds the same signal as this one, None where there is none."""
     for other in seen:
         match = find_match(other.fingerprint, recording.fingerprint)
-        if match is not None:
+        if match is not None and not vouched.covers(other.name, recording.name, match):
             return other, match
     return None
 
 
+def vouched_pairs(
+    vouched: Vouched, seen: Sequence[SeenRecording], recordings: Sequence[SeenRecording]
+) -> list[dict[str, Any]]:
+    """Return the pairs that would be refused if nobody vouched for them, for receipt and report.
+
+    Args:
+        vouched: Whom a person vouches for.
+        seen: What is learnt from.
+        recordings: What is scored.
+    """
+    found: dict[tuple[str, ...], Match] = {}
+    for one in (one for one in seen if one.name in vouched.names):
+        for other in (other for other in recordings if other.name in vouched.names):
+            match = None if one.content_hash == other.content_hash else find_match(one.fingerprint, other.fingerprint)
+            if match is not None and vouched.covers(one.name, other.name, match):
+                found.setdefault(tuple(sorted((one.name, other.name))), match)
+    return [
+        {"recordings": list(names), "score": round(match.score, 2), "agreement": round(match.correlation, 3)}
+        for names, match in found.items()
+    ]
+
+
 def refuse_disguised_copies(
-    seen: Sequence[SeenRecording], recordings: Iterable[SeenRecording], *, fitted: str, remedy: str
+    seen: Sequence[SeenRecording],
+    recordings: Iterable[SeenRecording],
+    *,
+    fitted: str,
+    remedy: str,
+    vouched: Vouched = NOBODY,
 ) -> None:
     """Pass in silence when no recording holds the signal of one that weights were fitted on.
 
@@ -118,24 +149,27 @@ def refuse_disguised_copies(
         recordings: What is to be scored.
         fitted: What was fitted, for the message: "The decoder was fitted".
         remedy: What to do.
+        vouched: Whom a person vouches for.
 
     Raises:
         LeakageError: Names both recordings, and how much of them agrees.
     """
     for recording in recordings:
-        found = copy_among(seen, recording)
+        found = copy_among(seen, recording, vouched)
         if found is not None:
             other, match = found
             told = told_match(recording.fingerprint, match)
             raise LeakageError(
                 f"{fitted} on '{other.name}', and '{recording.name}' holds the same signal {told}. A score on it means "
-                f"nothing. {remedy}"
+                f"nothing. {remedy}{how_to_vouch(other.name, recording.name, match)}"
             )
 
 
 def told_match(fingerprint: Fingerprint, match: Match) -> str:
     """Return how much of two recordings agrees, for messages."""
     amount = fingerprint.told(match.n_frames)
+    if match.is_exact:
+        return f"in {match.n_frames} trials, which stand in both value by value, but for unit and offset"
     return f"for {amount}, cropped or changed (their fingerprints agree by {match.correlation:.2f})"
 
 

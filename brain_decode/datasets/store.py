@@ -93,10 +93,14 @@ def _prepared(
     key = _key(recording, steps, files)
     entry = find_entry(folder, key)
     if entry is not None:
-        return entry if entry.fingerprint is not None else _with_fingerprint(entry, recording)
+        return _with_fingerprint(entry, recording) if _lacks_fingerprint(entry, recording) else entry
     if recording.continuous:
         return _write_continuous(recording, steps, folder / f"{key}.f32", files)
     return _write_trials(recording, folder / f"{key}.f32", files)
+
+
+def _lacks_fingerprint(entry: StoreEntry, recording: Recording) -> bool:
+    return entry.fingerprint is None or (not recording.continuous and entry.fingerprint.trial_hashes is None)
 
 
 def _with_fingerprint(entry: StoreEntry, recording: Recording) -> StoreEntry:

@@ -121,6 +121,9 @@ def headline(metrics: Mapping[str, Any], classes: Sequence[str], n_people: int, 
     if metrics.get("transductive"):
         steps = ", ".join(step.replace("_", " ") for step in metrics.get("transductive_steps") or [])
         parts.append(f"transductive: {steps} used the unlabelled signal of what is scored")
+    vouched = len(metrics.get("distinct_recordings") or [])
+    if vouched:
+        parts.append(f"{vouched} {'pair' if vouched == 1 else 'pairs'} of recordings vouched for by hand")
     people = f"{n_people} {'person' if n_people == 1 else 'people'}"
     parts.append(f"{n_runs} {'recording' if n_runs == 1 else 'recordings'} of {people}")
     why = ""

@@ -14,7 +14,7 @@ _CUT_S = 2.12  # no whole number of frames of a fingerprint
 
 
 def disguises(samples: np.ndarray, rate_hz: float, folder: Path) -> Iterator[tuple[str, np.ndarray, float]]:
-    """Yield the name, (channel, time) samples and rate of fifteen disguised copies.
+    """Yield the name, (channel, time) samples and rate of eighteen disguised copies.
 
     Args:
         samples: (channel, time) in volts, ten seconds or longer.
@@ -41,6 +41,20 @@ def disguises(samples: np.ndarray, rate_hz: float, folder: Path) -> Iterator[tup
     yield "a channel dropped", samples[1:], rate_hz
     noise = 20 * np.random.default_rng(0).permutation(samples[0])
     yield "a noisy channel added", np.vstack([samples, noise]), rate_hz
+    yield "1 s after each 19 removed", samples[:, np.arange(n_times) / rate_hz % 20 < 19], rate_hz
+    yield "stretched by 1 %", mne.filter.resample(samples, up=1.01, verbose="ERROR"), rate_hz
+    yield "a minute in four of others", _among_others(samples, round(60 * rate_hz)), rate_hz
+
+
+def _among_others(samples: np.ndarray, length: int) -> np.ndarray:
+    """Return the middle of samples between pieces of pink noise that are twice as long each."""
+    first = max((samples.shape[1] - length) // 2, 0)
+    copied = samples[:, first : first + length]
+    copied = copied - copied.mean(axis=1, keepdims=True)
+    spectrum = np.fft.rfft(np.random.default_rng(0).standard_normal((len(samples), 4 * copied.shape[1])))
+    other = np.fft.irfft(spectrum / np.sqrt(np.arange(1, spectrum.shape[1] + 1)), 4 * copied.shape[1])
+    other *= copied.std(axis=1, keepdims=True) / other.std(axis=1, keepdims=True)
+    return np.hstack([other[:, : 2 * copied.shape[1]], copied, other[:, 2 * copied.shape[1] :]])
 
 
 def _exported(samples: np.ndarray, rate_hz: float, path: Path) -> np.ndarray:

@@ -18,6 +18,7 @@ from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.same_pictures import refuse_same_content, refuse_same_features
 from brain_decode.datasets.sealed import SealedFold, SealedTest, collect_openings, seal
 from brain_decode.datasets.splits import Fold, Split
+from brain_decode.datasets.vouching import NOBODY, Vouched
 from brain_decode.evaluation.retrieval import GalleryKind
 from brain_decode.signals.reach import NO_REACH, Reach
 from brain_decode.training.fitting import FitSettings, FittedDecoder, fit_decoder
@@ -67,6 +68,7 @@ class Protocol:
         keeps_answers: Keep the answers of retrieval, from which pictures are drawn.
         n_permutations: Of labels, each followed by fitting the closed-form decoders again; 0 gives no p-values.
         fingerprints: Fingerprint of each recording.
+        vouched: Recordings that a person says are no copies of each other.
     """
 
     split: Split
@@ -78,6 +80,7 @@ class Protocol:
     n_permutations: int = 0
     reach: Reach = NO_REACH
     fingerprints: Sequence[Fingerprint] = ()
+    vouched: Vouched = NOBODY
 
 
 def cross_validate(plan: Plan, trials: Trials, protocol: Protocol) -> CrossValidation:
@@ -172,6 +175,7 @@ def _guard(trials: Trials, fold: Fold, protocol: Protocol, forbids: Sequence[str
         zero_shot=protocol.zero_shot,
         content_hashes=protocol.hashes,
         fingerprints=protocol.fingerprints,
+        vouched=protocol.vouched,
     )
 
 

@@ -17,14 +17,16 @@ from brain_decode.datasets.seen_recordings import (
     read_seen,
     recordings_of,
     refuse_disguised_copies,
+    vouched_pairs,
     without_fingerprint,
 )
 from brain_decode.datasets.store import SignalStore
+from brain_decode.datasets.vouching import VOUCH_WORD, vouched_for
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.recording import Recording
 from brain_decode.training.describing import describe_windows
-from brain_decode.training.loading import LoadedRun, load_run
+from brain_decode.training.loading import load_run
 from brain_decode.training.predicting import averaged_answers, gallery_kind, predict_rows
 from brain_decode.training.receipts import receipt_of, split_hash
 from brain_decode.training.reconstructing import drawing_from_config, reconstruct
@@ -66,7 +68,11 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
     passports, trials.recordings = accepted_recordings(decoder, originals, config.get("input_unit"))
     as_recorded = _original_store(trials, originals, decoder)
     hashes = as_recorded.content_hashes
-    rows = _scored_rows(decoder, loaded, as_recorded)
+    rows = _rows_left(decoder, trials)
+    remembered, scored = read_seen(decoder.provenance), _recordings(trials, rows, as_recorded)
+    vouched = vouched_for(config.get(VOUCH_WORD), [one.name for one in (*remembered, *scored)])
+    _refuse_same_content(decoder, trials, rows, scored)
+    refuse_disguised_copies(remembered, scored, fitted="The decoder was fitted", remedy=_OTHERS, vouched=vouched)
     _require_known_labels(decoder, trials, rows)
     gallery = gallery_kind(config.get("gallery"))
     name = str(decoder.provenance.get("recipe", decoder.encoder.architecture))
@@ -83,7 +89,8 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         data={
             "datasets": [summary["name"] for summary in loaded.datasets],
             "content_hashes": {r.label: h for r, h in zip(trials.recordings, hashes, strict=True)},
-            "without_fingerprint": without_fingerprint(_recordings(trials, rows, as_recorded)),
+            "without_fingerprint": without_fingerprint(scored),
+            VOUCH_WORD: vouched_pairs(vouched, remembered, scored),
             "checkpoint": str(config.checkpoint),
             **({"stimuli": trials.feature_provenance} if trials.feature_provenance else {}),
         },
@@ -111,6 +118,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         pictures=pictures,
         no_p_reason=trials.unnamed_stimuli,
         transductive=decoder.preprocessing.transductive_steps,
+        vouched=receipt["data"][VOUCH_WORD],
     )
     write_results(run, config, folder)
     return folder
@@ -130,37 +138,36 @@ def _original_store(trials: Trials, originals: list[Recording], decoder: BrainDe
     return replace(trials, recordings=originals).store(Preprocessing())
 
 
-def _scored_rows(decoder: BrainDecoder, loaded: LoadedRun, as_recorded: SignalStore) -> np.ndarray:
-    """Return the windows to score: none that the decoder was fitted on.
-
-    Raises:
-        LeakageError: A recording whose content the decoder has seen, also cropped or changed.
-    """
-    trials = loaded.trials
-    table = trials.table
+def _rows_left(decoder: BrainDecoder, trials: Trials) -> np.ndarray:
+    """Return the windows to score: where the decoder was fitted on an official training part, those of the test."""
     official = decoder.provenance.get("fitted_partition") == "train"
-    rows = np.flatnonzero(table["partition"] == "test") if official else np.arange(len(table))
+    rows = np.flatnonzero(trials.table["partition"] == "test") if official else np.arange(len(trials.table))
     if len(rows) == 0:
         raise DataError("The dataset has no test partition left to score.")
-    seen, remembered = set(decoder.fitted_on), read_seen(decoder.provenance)
-    fitted = {one.content_hash: one.name for one in remembered}
-    hashes, adapted = as_recorded.content_hashes, trials.content_hashes(decoder.preprocessing)
-    for index in table["recording"].iloc[rows].unique():
-        copied = next((content for content in (hashes[index], adapted[index]) if content in seen), None)
+    return rows
+
+
+def _refuse_same_content(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, scored: list[SeenRecording]) -> None:
+    """Pass in silence when the decoder was fitted on none of the recordings to score, and warn of what is not known.
+
+    Raises:
+        LeakageError: A recording whose content the decoder has seen.
+    """
+    seen = set(decoder.fitted_on)
+    fitted = {one.content_hash: one.name for one in read_seen(decoder.provenance)}
+    adapted = trials.content_hashes(decoder.preprocessing)
+    for index, one in zip(np.unique(trials.table["recording"].iloc[rows]), scored, strict=True):
+        copied = next((content for content in (one.content_hash, adapted[index]) if content in seen), None)
         if copied is not None:
-            label = trials.recordings[index].label
             raise LeakageError(
-                f"The decoder was fitted on '{fitted.get(copied, label)}', and '{label}' has the same content. A score "
-                f"on it means nothing. {_OTHERS}"
+                f"The decoder was fitted on '{fitted.get(copied, one.label)}', and '{one.label}' has the same content. "
+                f"A score on it means nothing. {_OTHERS}"
             )
     if seen - set(fitted):
         _LOG.warning(
             "The decoder was saved without fingerprints of what it was fitted on: exact copies are refused, copies "
             "that were cropped or changed cannot be known. Train it again to have them refused."
         )
-    scored = _recordings(trials, rows, as_recorded)
-    refuse_disguised_copies(remembered, scored, fitted="The decoder was fitted", remedy=_OTHERS)
-    return rows
 
 
 def _recordings(trials: Trials, rows: np.ndarray, as_recorded: SignalStore) -> list[SeenRecording]:

@@ -17,8 +17,10 @@ from brain_decode.core.progress import track
 from brain_decode.datasets.inner_folds import inner_folds
 from brain_decode.datasets.leakage import check_leakage
 from brain_decode.datasets.sealed import SealedFold, seal
+from brain_decode.datasets.seen_recordings import recordings_of, vouched_pairs
 from brain_decode.datasets.splits import OfficialSplit
 from brain_decode.datasets.store import prepare_store
+from brain_decode.datasets.vouching import VOUCH_WORD, vouched_for
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.decoder.passport import Passport
 from brain_decode.heads.retrieval import Retrieval
@@ -60,6 +62,7 @@ class JoinedPart:
         learnt: The pictures of the training part, which the decoder has learnt from.
         hashes: Content hash of each recording.
         passports: How each recording meets the decoder.
+        vouched: Pairs of its recordings that a person says are no copies.
     """
 
     name: str
@@ -72,6 +75,7 @@ class JoinedPart:
     learnt: frozenset[str]
     hashes: Sequence[str]
     passports: Sequence[Passport]
+    vouched: Sequence[Mapping[str, Any]] = ()
 
     @property
     def table(self) -> pd.DataFrame:
@@ -114,6 +118,9 @@ def read_part_of_join(config: DictConfig, entry: Mapping[str, Any], folder: Path
             "of their datasets, which only the official split keeps."
         )
     (fold,) = protocol.split.folds(trials.table)
+    labels = [recording.label for recording in trials.recordings]
+    own_recordings = recordings_of(trials.table, labels, hashes, fingerprints)
+    vouched = vouched_for(_words_about(name, config), [one.name for one in own_recordings])
     check_leakage(
         trials.table,
         fold,
@@ -121,13 +128,29 @@ def read_part_of_join(config: DictConfig, entry: Mapping[str, Any], folder: Path
         zero_shot=True,
         content_hashes=hashes,
         fingerprints=fingerprints,
+        vouched=vouched,
     )
     kept = fold.train[trials.table["rejected"].to_numpy()[fold.train] == ""]
     continuous = [recording.rate_hz for recording in trials.recordings if recording.continuous]
     reach = reach_of([decoder.preprocessing.signal_steps], continuous)
     last = inner_folds(trials.table, kept, zero_shot=True, reach=reach)[-1]
     tested, learnt = (frozenset(trials.table["stimulus"].iloc[rows].astype(str)) for rows in (fold.test, fold.train))
-    return JoinedPart(name, decoder, loaded, last.train, last.test, seal(fold), tested, learnt, hashes, passports)
+    pairs = vouched_pairs(
+        vouched,
+        *(recordings_of(trials.table.iloc[rows], labels, hashes, fingerprints) for rows in (fold.train, fold.test)),
+    )
+    return JoinedPart(
+        name, decoder, loaded, last.train, last.test, seal(fold), tested, learnt, hashes, passports, pairs
+    )
+
+
+def _words_about(name: str, config: DictConfig) -> Any:
+    """Return what `distinct_recordings=` says, without the recordings of the other datasets of a join."""
+    words = config.get(VOUCH_WORD)
+    if words is None or isinstance(words, str):
+        return words
+    others = tuple(f"{other} " for other in config.join if other != name)
+    return [str(word) for word in words if not str(word).startswith(others)]
 
 
 def _source(place: str) -> BrainDecoder:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from brain_decode.core.errors import ConfigError
 from brain_decode.datasets.sealed import collect_openings
 from brain_decode.datasets.seen_recordings import read_seen, saved_seen
+from brain_decode.datasets.vouching import VOUCH_WORD
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.encoders.base import BrainEmbedding
 from brain_decode.heads.universal_retrieval import UniversalRetrieval
@@ -155,6 +156,7 @@ def _write(
             for part in parts
             for recording, content in zip(part.loaded.trials.recordings, part.hashes, strict=True)
         },
+        VOUCH_WORD: [pair for part in parts for pair in part.vouched],
         "joined": {part.name: str(config.join[part.name]) for part in parts},
     }
     receipt = receipt_of(
@@ -220,6 +222,7 @@ def _result(
         seed=int(config.seed),
         classes=(),
         passport=passport_evidence(passports, "the decoder"),
+        vouched=[pair for part in parts for pair in part.vouched],
         repairs=[one for part in parts for one in repairs(part.loaded.trials, part.decoder.preprocessing)],
     )
 

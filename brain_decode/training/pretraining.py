@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from brain_decode.core.errors import ConfigError
 from brain_decode.core.files import write_atomically
 from brain_decode.datasets.seen_recordings import read_seen, saved_seen, without_fingerprint
+from brain_decode.datasets.vouching import VOUCH_WORD
 from brain_decode.decoder.pretrained import save_encoder, save_tokenizer
 from brain_decode.encoders.base import Encoder
 from brain_decode.nn.weights_folder import PretrainedPart, read_part
@@ -192,6 +193,7 @@ def _receipt(
         "datasets": [summary["name"] for summary in data.datasets],
         "content_hashes": data.content_hashes(),
         "without_fingerprint": without_fingerprint(data.recordings()),
+        VOUCH_WORD: list(data.vouched),
         "held_out": list(data.held_out),
     }
     if part is not None:
@@ -230,6 +232,7 @@ def _write(
         "dataset": " + ".join(str(summary["name"]) for summary in data.datasets),
         "simulated": _is_simulated(data),
         "decoder": stage.model.architecture,
+        VOUCH_WORD: list(data.vouched),
         "metrics": evidence.metrics,
     }
     write_atomically(folder / "config.yaml", OmegaConf.to_yaml(config, resolve=True))

@@ -16,9 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 from brain_decode.core.errors import ConfigError, DataError, LeakageError
 from brain_decode.core.progress import track
 from brain_decode.core.seeding import derived_seed
-from brain_decode.datasets.seen_recordings import SeenRecording, recordings_of, refuse_disguised_copies
+from brain_decode.datasets.seen_recordings import (
+    SeenRecording,
+    recordings_of,
+    refuse_disguised_copies,
+    vouched_pairs,
+)
 from brain_decode.datasets.splits import unit_codes
 from brain_decode.datasets.store import SignalStore, prepare_store
+from brain_decode.datasets.vouching import VOUCH_WORD, vouched_for
 from brain_decode.datasets.window_table import sliding_window_table
 from brain_decode.preprocessing.base import Preprocessing
 from brain_decode.signals.batch import SignalBatch
@@ -47,6 +53,7 @@ class PretrainingWindows:
         held_out: Their names, after that of their dataset where there are several; runs where a dataset has one person.
         left_out: Windows that were not used, by reason.
         datasets: One summary per dataset: name, licence, citation, whether simulated.
+        vouched: Pairs of recordings that a person says are no copies, and that would be refused otherwise.
     """
 
     store: SignalStore
@@ -59,6 +66,7 @@ class PretrainingWindows:
     held_out: tuple[str, ...]
     left_out: Mapping[str, int] = field(default_factory=dict)
     datasets: Sequence[Mapping[str, Any]] = ()
+    vouched: Sequence[Mapping[str, Any]] = ()
 
     def content_hashes(self) -> dict[str, str]:
         """Return the content hash of each recording by its label, after the name of its dataset where several are."""
@@ -130,7 +138,7 @@ def load_pretraining_windows(config: DictConfig) -> PretrainingWindows:
     table = table.iloc[kept].reset_index(drop=True)
     held_out, names = _held_out(table, float(config.validation_share), int(config.seed))
     positions = np.arange(len(table))
-    _refuse_copies_among_held_out(store, table, held_out)
+    vouched = _vouched_where_no_copies(store, table, held_out, config.get(VOUCH_WORD))
     return PretrainingWindows(
         store=store,
         table=table,
@@ -142,6 +150,7 @@ def load_pretraining_windows(config: DictConfig) -> PretrainingWindows:
         held_out=names,
         left_out=left_out,
         datasets=summaries,
+        vouched=vouched,
     )
 
 
@@ -208,8 +217,10 @@ def _held_out(table: pd.DataFrame, share: float, seed: int) -> tuple[np.ndarray,
     return held, tuple(sorted(names))
 
 
-def _refuse_copies_among_held_out(store: SignalStore, table: pd.DataFrame, held_out: np.ndarray) -> None:
-    """Refuse a recording trained on that is kept out as well under another name, exactly or disguised.
+def _vouched_where_no_copies(
+    store: SignalStore, table: pd.DataFrame, held_out: np.ndarray, words: Any
+) -> list[dict[str, Any]]:
+    """Return the pairs vouched for; no recording trained on may be kept out as well under another name.
 
     Raises:
         LeakageError: Names both.
@@ -226,4 +237,6 @@ def _refuse_copies_among_held_out(store: SignalStore, table: pd.DataFrame, held_
                 f"Pretraining keeps '{recording.name}' out to be measured on, and trains on "
                 f"'{twin[recording.content_hash].name}' of the same content. {remedy}"
             )
-    refuse_disguised_copies(trained, kept, fitted="Pretraining trains", remedy=remedy)
+    vouched = vouched_for(words, [one.name for one in (*trained, *kept)])
+    refuse_disguised_copies(trained, kept, fitted="Pretraining trains", remedy=remedy, vouched=vouched)
+    return vouched_pairs(vouched, trained, kept)

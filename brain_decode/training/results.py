@@ -76,6 +76,7 @@ class RunResult:
     p_values: Mapping[str, PValues] | None = None
     no_p_reason: str = ""  # why labels of one test set may not be exchanged
     transductive: Sequence[str] = ()  # steps of any decoder that use the unlabelled signal of what is scored
+    vouched: Sequence[Mapping[str, Any]] = ()  # pairs of recordings that a person says are no copies
 
 
 def score(predictions: pd.DataFrame, run: RunResult, p_values: PValues | None = None) -> dict[str, Any]:
@@ -122,6 +123,7 @@ def _metrics(run: RunResult) -> dict[str, Any]:
         "protocol": run.protocol,
         "transductive": bool(run.transductive),
         "transductive_steps": list(run.transductive),
+        "distinct_recordings": list(run.vouched),
         "decoder": run.decoder,
         "selected": run.selected,
         "folds": list(run.folds),

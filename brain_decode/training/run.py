@@ -16,8 +16,15 @@ from omegaconf import DictConfig, OmegaConf
 from brain_decode.core.errors import ConfigError
 from brain_decode.datasets.fingerprint import Fingerprint
 from brain_decode.datasets.new_subject_splits import LeaveSubjectOutZeroShot
-from brain_decode.datasets.seen_recordings import SeenRecording, recordings_of, saved_seen, without_fingerprint
+from brain_decode.datasets.seen_recordings import (
+    SeenRecording,
+    recordings_of,
+    saved_seen,
+    vouched_pairs,
+    without_fingerprint,
+)
 from brain_decode.datasets.splits import Fold, OfficialSplit, ScoreOnly, Split
+from brain_decode.datasets.vouching import VOUCH_WORD, vouched_for
 from brain_decode.decoder.brain_decoder import BrainDecoder
 from brain_decode.evaluation.intervals import Design
 from brain_decode.evaluation.scoring import PValues
@@ -124,6 +131,7 @@ def _run(planned: PlannedRun, folder: Path, started: datetime) -> Path:
         p_values=_p_values(planned, design, folds),
         no_p_reason=planned.loaded.trials.unnamed_stimuli,
         transductive=_transductive(planned.plan),
+        vouched=receipt["data"][VOUCH_WORD],
     )
     require_still_there(folder)
     metrics = write_results(run, config, folder)
@@ -156,8 +164,21 @@ def prepare_run(config: DictConfig, folder: Path) -> PlannedRun:
     protocol = protocol_of(config, loaded.trials, folder, hashes, fingerprints)
     protocol = over_filters(replace(protocol, keeps_answers=drawing is not None), plan, loaded.trials)
     planned = PlannedRun(config, loaded, plan, protocol, drawing)
-    refuse_what_pretraining_saw(pretrained_parts(plan), _recordings(planned, loaded.trials.table), protocol.split)
-    return planned
+    recordings, parts = _recordings(planned, loaded.trials.table), pretrained_parts(plan)
+    known = [one.name for one in (*recordings, *seen_recordings(parts))]
+    vouched = vouched_for(config.get(VOUCH_WORD), known)
+    refuse_what_pretraining_saw(parts, recordings, protocol.split, vouched)
+    return replace(planned, protocol=replace(protocol, vouched=vouched))
+
+
+def _vouched_pairs(planned: PlannedRun) -> list[dict[str, Any]]:
+    """Return the pairs of recordings that a person vouches for and that would be refused otherwise."""
+    if not planned.protocol.vouched.names:
+        return []
+    own = _recordings(planned, planned.loaded.trials.table)
+    pairs = [vouched_pairs(planned.protocol.vouched, own[: number + 1], [one]) for number, one in enumerate(own)]
+    seen = vouched_pairs(planned.protocol.vouched, seen_recordings(pretrained_parts(planned.plan)), own)
+    return [*(pair for found in pairs for pair in found), *seen]
 
 
 def _recordings(planned: PlannedRun, rows: pd.DataFrame) -> list[SeenRecording]:
@@ -269,6 +290,7 @@ def _receipt(planned: PlannedRun, result: CrossValidation, started: datetime) ->
         "datasets": [summary["name"] for summary in planned.loaded.datasets],
         "content_hashes": {r.label: h for r, h in zip(trials.recordings, hashes, strict=True)},
         "without_fingerprint": without_fingerprint(_recordings(planned, trials.table)),
+        VOUCH_WORD: _vouched_pairs(planned),
         **({"stimuli": trials.feature_provenance} if trials.feature_provenance else {}),
     }
     return receipt_of(

@@ -13,6 +13,7 @@ from brain_decode.datasets.seen_recordings import (
     refuse_known_subjects,
 )
 from brain_decode.datasets.splits import Split
+from brain_decode.datasets.vouching import NOBODY, Vouched
 from brain_decode.nn.weights_folder import PretrainedPart, read_part
 from brain_decode.training.recipes import Plan
 
@@ -38,7 +39,7 @@ def seen_recordings(parts: Sequence[PretrainedPart]) -> list[SeenRecording]:
 
 
 def refuse_what_pretraining_saw(
-    parts: Sequence[PretrainedPart], recordings: Sequence[SeenRecording], split: Split
+    parts: Sequence[PretrainedPart], recordings: Sequence[SeenRecording], split: Split, vouched: Vouched = NOBODY
 ) -> None:
     """Pass in silence when pretrained parts have met nothing that a split promises to be new.
 
@@ -46,6 +47,7 @@ def refuse_what_pretraining_saw(
         parts: Pretrained parts of the run.
         recordings: All that decoders are scored on.
         split: Where it leaves people out, other recordings of them are refused, too.
+        vouched: Recordings that a person says are no copies of each other.
 
     Raises:
         LeakageError: A recording, a disguised copy of one, or a person that was seen.
@@ -53,7 +55,9 @@ def refuse_what_pretraining_saw(
     refuse_pretraining_overlap(seen_hashes(parts), {one.label: one.content_hash for one in recordings})
     seen = seen_recordings(parts)
     remedy = "Pretrain without it, or choose other recordings."
-    refuse_disguised_copies(seen, recordings, fitted="The pretrained weights were trained", remedy=remedy)
+    refuse_disguised_copies(
+        seen, recordings, fitted="The pretrained weights were trained", remedy=remedy, vouched=vouched
+    )
     if "subject" in split.forbids:
         refuse_known_subjects(seen, recordings, split=split.name)
     for part in parts:

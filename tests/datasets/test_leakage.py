@@ -10,6 +10,7 @@ from brain_decode.core.errors import DataError, LeakageError
 from brain_decode.datasets.fingerprint import Fingerprint, fingerprint_of_signal
 from brain_decode.datasets.leakage import check_leakage, window_label
 from brain_decode.datasets.splits import Fold
+from brain_decode.datasets.vouching import Vouched
 
 
 def make_table(cut: bool = False) -> pd.DataFrame:
@@ -148,6 +149,16 @@ def test_a_cropped_copy_under_another_name_is_refused() -> None:
     )
     with pytest.raises(LeakageError, match=told):
         check_leakage(make_table(), fold([0], [5]), content_hashes=["a", "b", "c"], fingerprints=prints)
+
+
+def test_a_pair_vouched_for_passes_unless_its_content_is_the_same() -> None:
+    prints = [sketch_of(0), sketch_of(1), sketch_of(0, first=500)]
+    vouched = Vouched(frozenset({"made sub-01_ses-a_run-1", "made sub-02_ses-a_run-1"}))
+    check_leakage(make_table(), fold([0], [5]), content_hashes=["a", "b", "c"], fingerprints=prints, vouched=vouched)
+    with pytest.raises(LeakageError, match="have the same content"):
+        check_leakage(
+            make_table(), fold([0], [5]), content_hashes=["a", "b", "a"], fingerprints=prints, vouched=vouched
+        )
 
 
 def test_copies_on_one_side_are_no_leak() -> None:

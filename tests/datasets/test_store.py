@@ -264,6 +264,18 @@ def test_the_manifest_says_why_a_recording_has_no_fingerprint(tmp_path: Path) ->
     assert manifest["fingerprint"] == {"absent": "it is shorter than 13 s"}
 
 
+def test_cut_trials_of_an_older_release_get_the_hashes_they_lack(tmp_path: Path) -> None:
+    trials = np.random.default_rng(3).normal(size=(3, 4, 60))
+    cut = recording(source=TrialArraySource(trials), continuous=False, start_s=-0.2)
+    entry = prepare_store([cut], [], tmp_path).entries[0]
+    manifest = entry.path.with_suffix(".json")
+    saved = json.loads(manifest.read_text())
+    assert saved["fingerprint"].pop("trial_hashes")
+    manifest.write_text(json.dumps(saved))
+    assert prepare_store([cut], [], tmp_path).entries[0] == entry
+    assert json.loads(manifest.read_text())["fingerprint"]["trial_hashes"] == entry.fingerprint.trial_hashes  # type: ignore[union-attr]
+
+
 def test_entries_of_an_older_release_get_the_fingerprint_they_lack(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -16,6 +16,7 @@ from brain_decode.datasets.fingerprint import (
     fingerprint_of_signal,
     fingerprint_of_trials,
     similarity,
+    similarity_of_pieces,
 )
 from brain_decode.datasets.formats import open_recording
 from brain_decode.datasets.store import prepare_store
@@ -65,6 +66,8 @@ def test_no_two_real_recordings_are_taken_for_one(repository: Path, real_data_fo
     scores = [best.score for pair in combinations(prints, 2) if (best := similarity(*pair))]
     assert len(scores) > 3000
     assert max(scores) < 5.5
+    assert max(piece.score for pair in combinations(prints, 2) if (piece := similarity_of_pieces(*pair))) < 4.5
+    assert not any(find_match(*pair) for pair in combinations(prints, 2))
 
 
 def test_one_recording_in_two_formats_is_known(real_data_folder: Path) -> None:
@@ -106,6 +109,9 @@ def test_disguised_cut_trials_are_refused(repository: Path, real_data_folder: Pa
         "microvolts": trials * 1e6,
         "a channel dropped": trials[:, 1:],
         "average reference": trials - trials.mean(axis=1, keepdims=True),
+        "half of them": trials[::2],
+        "half of them in another order": np.random.default_rng(0).permutation(trials)[::2],
+        "half of them in microvolts": 1e6 * trials[::2],
     }
     original = fingerprint_of_trials([trials], rate_hz)
     passed = [name for name, x in copies.items() if find_match(original, fingerprint_of_trials([x], rate_hz)) is None]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import mne
 import numpy as np
@@ -107,3 +109,76 @@ def test_a_disguised_copy_of_a_person_on_both_sides_is_refused_in_training(
     assert run("train", tmp_path / "data", *words, f"out={tmp_path / 'run'}") == 1
     told = "'sub-03_task-rest' (recording 2, training) and 'sub-01_task-rest' (recording 0, test) hold the same signal"
     assert told in capsys.readouterr().err
+
+
+REST = ["preprocessing=trials", "split=leave_subject_out", "encoder=time_means", "head=shrinkage_lda", "baselines=[]"]
+
+
+def typed(error: str) -> str:
+    """Return the word that a refusal says to type, as a shell hands it on."""
+    assert "vouch for them: " in error
+    (word,) = shlex.split(error.partition("vouch for them: ")[2])
+    return word
+
+
+def read(folder: Path, name: str) -> dict[str, Any]:
+    return json.loads((folder / name).read_text())
+
+
+def test_the_word_of_the_refusal_lets_recordings_pass_that_a_person_vouches_for(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_people(tmp_path / "data", {"01": 1, "02": 2, "03": 1})
+    flip_one_bit(tmp_path / "data" / "sub-03")
+    words = [*REST, "permutations=0", f"out={tmp_path / 'run'}"]
+    assert run("train", tmp_path / "data", *words) == 1
+    word = typed(capsys.readouterr().err)
+    assert word == "distinct_recordings=[bids sub-01_task-rest,bids sub-03_task-rest]"
+    assert run("train", tmp_path / "data", *words, word) == 0
+    assert "recordings vouched for by hand" in capsys.readouterr().out.replace("\n", " ")
+    (pair,) = read(tmp_path / "run", "metrics.json")["distinct_recordings"]
+    assert pair["recordings"] == ["bids sub-01_task-rest", "bids sub-03_task-rest"] and pair["score"] > 7
+    assert read(tmp_path / "run", "receipt.json")["data"]["distinct_recordings"] == [pair]
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "1 pair of recordings vouched for by hand" in page
+    assert "bids sub-01_task-rest and bids sub-03_task-rest are said to be no copies of each other" in page
+
+
+def test_the_word_of_the_refusal_lets_a_decoder_be_scored(
+    run: Run, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert read(trained, "metrics.json")["distinct_recordings"] == []
+    write_people(tmp_path / "others", {"11": 1})
+    flip_one_bit(tmp_path / "others")
+    capsys.readouterr()
+    words = [f"checkpoint={trained}", f"out={tmp_path / 'scored'}"]
+    assert run("evaluate", tmp_path / "others", *words) == 1
+    word = typed(capsys.readouterr().err)
+    assert run("evaluate", tmp_path / "others", *words, word) == 0
+    (pair,) = read(tmp_path / "scored", "metrics.json")["distinct_recordings"]
+    assert pair["recordings"] == ["bids sub-01_task-rest", "bids sub-11_task-rest"]
+    assert read(tmp_path / "scored", "receipt.json")["data"]["distinct_recordings"] == [pair]
+
+
+def test_exact_copies_are_refused_whoever_vouches_for_them(
+    run: Run, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_people(tmp_path / "renamed", {"07": 1})
+    capsys.readouterr()
+    words = [f"checkpoint={trained}", "distinct_recordings=[bids sub-01_task-rest,sub-07_task-rest]"]
+    assert run("evaluate", tmp_path / "renamed", *words, f"out={tmp_path / 'scored'}") == 1
+    error = capsys.readouterr().err
+    assert "has the same content" in error and "vouch" not in error
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate"])
+def test_vouching_for_a_recording_that_is_not_there_is_one_clear_error(
+    run: Run, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    capsys.readouterr()
+    words = REST if command == "train" else [f"checkpoint={trained}"]
+    word = "distinct_recordings=[sub-1_task-rest,sub-02_task-rest]"
+    assert run(command, tmp_path / "data", *words, word, f"out={tmp_path / 'again'}") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("ConfigError: distinct_recordings names 'sub-1_task-rest', and there is no such recording")
+    assert "Did you mean 'bids sub-01_task-rest'?" in error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,30 @@ def pretrain(tmp_path: Path) -> Pretrain:
 
 def read(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_copies_on_both_sides_are_refused_until_somebody_vouches_for_them(
+    pretrain: Pretrain, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_entry(tmp_path / "catalogue", "twins")
+    (tmp_path / "data" / "twins").mkdir()
+    signal = 1e-5 * np.random.default_rng(0).standard_normal((2, int(20 * RATE_HZ)))
+    for person, gain in (("a", 1.0), ("b", 2.0)):
+        raw = mne.io.RawArray(gain * signal, mne.create_info(["C3", "C4"], RATE_HZ, "eeg"), verbose="error")
+        raw.set_montage("standard_1005")
+        raw.save(tmp_path / "data" / "twins" / f"sub-{person}_raw.fif", verbose="error")
+    words = [*TOKENIZER, f"out={tmp_path / 'run'}"]
+    assert pretrain(*words, datasets="[twins]") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("LeakageError: Pretraining trains on")
+    (word,) = shlex.split(error.partition("vouch for them: ")[2])
+    assert word == "distinct_recordings=[twins sub-a,twins sub-b]"
+    assert pretrain(*words, word, datasets="[twins]") == 0
+    (pair,) = read(tmp_path / "run" / "metrics.json")["distinct_recordings"]
+    assert pair["recordings"] == ["twins sub-a", "twins sub-b"]
+    assert read(tmp_path / "run" / "receipt.json")["data"]["distinct_recordings"] == [pair]
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "twins sub-a and twins sub-b are said to be no copies of each other" in page
 
 
 def test_tokenizer_then_encoder_are_trained_scored_and_saved(pretrain: Pretrain, tmp_path: Path) -> None:
