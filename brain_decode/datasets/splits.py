@@ -41,6 +41,7 @@ __all__ = [
 
 # Labels repeat ("run 1" of everybody), so a unit is named by its whole path.
 UNIT_LEVELS: dict[str, tuple[str, ...]] = {
+    "dataset": ("dataset",),
     "subject": ("dataset", "subject"),
     "session": ("dataset", "subject", "session"),
     "run": ("dataset", "subject", "session", "task", "run"),

@@ -7,27 +7,37 @@ blocks, whole runs or subjects where these have one label each.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import lgamma, log
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
-from brain_decode.datasets.splits import text_column, trial_order, unit_codes
+from brain_decode.datasets.splits import text_column, unit_codes
+from brain_decode.evaluation.label_sequences import LabelSequences, order_statistics
 from brain_decode.evaluation.unavailable import Unavailable
 
-__all__ = ["LEAST_ARRANGEMENTS", "Exchange", "label_exchange", "persistent_blocks"]
+__all__ = ["LEAST_ARRANGEMENTS", "Exchange", "Rotation", "RunSwap", "label_exchange", "persistent_blocks"]
 
 LEAST_ARRANGEMENTS = 20  # fewer cannot give p = 0.05
 _ENOUGH_ARRANGEMENTS = 200  # these can give p = 0.005
-_PERSISTENT = 0.01  # level of the test for labels in blocks
-_N_ORDERS = 999  # random orders that the observed one is compared with
+_N_ORDERS = 499  # random orders that the observed one is compared with
+# How rarely a random order may look so before it is not taken for one. Runs and sessions are few, and their labels are
+# rarely dealt out: most often each subject has the same order.
+_RARE = {"persistence": 0.01, "trend": 0.02, "coincidence": 0.07}
+_RARE_OF_WHOLES = {"persistence": 0.05, "trend": 0.05, "coincidence": 0.07}
+# Where there are so many ways to exchange whole sequences between runs: doing that costs little, and keeps trends.
+_RARE_TREND = {_ENOUGH_ARRANGEMENTS: 0.15, LEAST_ARRANGEMENTS: 0.05}
 _STRETCHES = 10  # of a run whose values drift
 _LEAST_STRETCHES = 5  # of equal labels in a run, from which on rotations hold the level
 _COUNTED = 30.0  # logarithm of a number of labellings above which it is not counted
 _CHUNK = 4_000_000  # numbers held at once
+_LABELLED = 0.9  # of the showings of stimuli with one label: the others are slips
+_ALIKE = ", alike in all of one order"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +49,6 @@ class Exchange:
         units: (n,) unit of each window; the windows of a unit keep one label.
         first: (n_units,) a window of each unit.
         pools: (n_units,) units are exchanged within their pool only; units of a pool are in order of time.
-        rotates: Labels of a pool are rotated in time instead of dealt out anew.
         n_arrangements: How many different labellings there are; infinite where they are beyond counting.
     """
 
@@ -47,7 +56,6 @@ class Exchange:
     units: np.ndarray
     first: np.ndarray
     pools: np.ndarray
-    rotates: bool
     n_arrangements: float
 
     def positions(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -55,11 +63,7 @@ class Exchange:
         source = np.tile(np.arange(len(self.first)), (count, 1))
         order = np.argsort(self.pools, kind="stable")
         for members in np.split(order, np.flatnonzero(np.diff(self.pools[order])) + 1):
-            if self.rotates:
-                shift = rng.integers(len(members), size=(count, 1))
-                source[:, members] = members[(np.arange(len(members)) + shift) % len(members)]
-            elif len(members) > 1:
-                source[:, members] = rng.permuted(np.tile(members, (count, 1)), axis=1)
+            source[:, members] = self._sources(members, count, rng)
         return self.first[source][:, self.units]
 
     def batches(self, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
@@ -68,31 +72,64 @@ class Exchange:
         for start in range(0, count, at_once):
             yield self.positions(min(at_once, count - start), rng)
 
+    def _sources(self, members: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Return (count, n_members) of which member of a pool each gets the label."""
+        return rng.permuted(np.tile(members, (count, 1)), axis=1)
+
+
+class Rotation(Exchange):
+    """Labels of a pool are rotated in time instead of dealt out anew."""
+
+    def _sources(self, members: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        shift = rng.integers(len(members), size=(count, 1))
+        return members[(np.arange(len(members)) + shift) % len(members)]
+
+
+@dataclass(frozen=True, eq=False)
+class RunSwap(Exchange):
+    """Runs of a pool get each other's whole sequences of labels.
+
+    Args:
+        runs: (n_units,) run of each unit; the runs of a pool are equally long.
+    """
+
+    runs: np.ndarray
+
+    def _sources(self, members: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+        of_run = members.reshape(len(np.unique(self.runs[members])), -1)
+        swapped = rng.permuted(np.tile(np.arange(len(of_run)), (count, 1)), axis=1)
+        return of_run[swapped].reshape(count, -1)
+
 
 def label_exchange(table: pd.DataFrame, labels: np.ndarray) -> Exchange | Unavailable:
     """Return how the labels of windows may be exchanged, or why no exchange would be a valid null.
+
+    What was labelled at once (a stimulus, a run, a session, a subject, a dataset) is exchanged as a whole. An exchange
+    is taken only where the observed order of labels looks like one of its own.
 
     Args:
         table: Window table: every window of the recordings that are scored, rejected ones included.
         labels: (n,) class or value of each window.
     """
-    trials = _Trials.of(table, labels)
-    if len(np.unique(trials.codes)) < 2:
+    design = _Design(LabelSequences.of(table, labels), "trials", "runs")
+    if len(np.unique(design.sequences.codes)) < 2:
         return Unavailable("all windows have one label")
-    options = _options(table, trials)
-    if not options:
-        return Unavailable(
-            f"labels come in {len(trials.stretches)} stretches of uneven length over "
-            f"{len(np.unique(trials.runs))} runs, too few to be dealt out or rotated"
-        )
-    enough = [option for option in options if option.n_arrangements >= _ENOUGH_ARRANGEMENTS]
-    best = enough[0] if enough else max(options, key=lambda option: option.n_arrangements)
-    if best.n_arrangements < LEAST_ARRANGEMENTS:
-        return Unavailable(
-            f"the design allows only {best.n_arrangements:.0f} labellings ({best.method}); it takes "
-            f"{LEAST_ARRANGEMENTS} for p = 0.05"
-        )
-    return best
+    if design.sequences.are_constant_in(design.sequences.runs):
+        design = _of_wholes(table, design.sequences)
+        if not design.is_ordered:
+            return _enough([design.exchange()], design, set())
+    design = design.dealt_out_once()
+    stimuli = None if design.are_wholes else _stimuli(table, design)
+    if isinstance(stimuli, Unavailable):
+        return stimuli
+    if stimuli is not None:
+        return _of_stimuli(table, design, stimuli)
+    odd = design.oddities
+    if odd:
+        kept = _persistent(design, odd)
+        does = any(option.n_arrangements >= LEAST_ARRANGEMENTS for option in kept)
+        return _enough(kept if does else [*kept, *design.run_swaps()], design, odd)
+    return _enough([design.exchange()], design, odd)
 
 
 def persistent_blocks(table: pd.DataFrame, labels: np.ndarray) -> np.ndarray | None:
@@ -100,8 +137,8 @@ def persistent_blocks(table: pd.DataFrame, labels: np.ndarray) -> np.ndarray | N
 
     Of values that drift, a stretch is a tenth of a run.
     """
-    trials = _Trials.of(table, labels)
-    if not trials.are_persistent:
+    trials = LabelSequences.of(table, labels)
+    if "persistence" not in _Design(trials, "trials", "runs").dealt_out_once().oddities:
         return None
     starts = np.diff(trials.runs, prepend=-1) != 0
     if trials.are_values:
@@ -112,125 +149,245 @@ def persistent_blocks(table: pd.DataFrame, labels: np.ndarray) -> np.ndarray | N
 
 
 @dataclass(frozen=True, eq=False)
-class _Trials:
-    """Trials in order of run and time: (n_trials,) arrays, and the trial of each window."""
+class _Design:
+    """What was labelled in which order, and what an exchange of it is called."""
 
-    of_row: np.ndarray
-    first: np.ndarray  # a window of each trial
-    runs: np.ndarray
-    codes: np.ndarray  # label, as an integer
-    are_values: bool
-
-    @classmethod
-    def of(cls, table: pd.DataFrame, labels: np.ndarray) -> _Trials:
-        runs = unit_codes(table, "run")[0]
-        trial, place = _places(table, runs)
-        order = np.lexsort((np.arange(len(table)), place, runs))
-        first = order[np.unique(trial[order], return_index=True)[1]]
-        first = first[np.lexsort((place[first], runs[first]))]
-        rank = np.empty(int(trial.max()) + 1, dtype=int)
-        rank[trial[first]] = np.arange(len(first))
-        are_values = np.issubdtype(np.asarray(labels).dtype, np.floating)
-        codes = np.unique(labels if are_values else np.asarray(labels).astype(str), return_inverse=True)[1]
-        return cls(rank[trial], first, runs[first], codes[first], are_values)
+    sequences: LabelSequences
+    what: str
+    where: str
+    are_wholes: bool = False
+    is_ordered: bool = True  # numbers of subjects and datasets are no times
+    is_shared: bool = False
 
     @property
-    def run_sizes(self) -> np.ndarray:
-        """(n_trials,) trials of the run of each."""
-        return np.bincount(self.runs)[self.runs]
-
-    @property
-    def place_in_run(self) -> np.ndarray:
-        """(n_trials,) place of each in its run, from 0."""
-        return np.arange(len(self.runs)) - np.searchsorted(self.runs, self.runs)
+    def method(self) -> str:
+        """What is exchanged, and where."""
+        return f"{self.what} within {self.where}" + _ALIKE * self.is_shared if self.where else self.what
 
     @cached_property
-    def stretches(self) -> np.ndarray:
-        """Trials of each stretch of equal labels (of values: on one side of their median), run after run."""
-        codes = self.codes > np.median(self.codes) if self.are_values else self.codes
-        changes = (np.diff(self.runs, prepend=-1) != 0) | (np.diff(codes.astype(int), prepend=-1) != 0)
-        return np.diff(np.append(np.flatnonzero(changes), len(codes)))
+    def oddities(self) -> set[str]:
+        """What the order of the labels has more of than its free exchange gives."""
+        odd = self.oddities_in(self.exchange_of_trials(), self._rare)
+        return odd | {"persistence"} if self.are_wholes and self._is_sorted() else odd
 
-    @cached_property
-    def are_persistent(self) -> bool:
-        """Whether labels follow their like more often than in random order within runs (p <= 0.01)."""
-        within = np.flatnonzero(np.diff(self.runs) == 0)
-        if not len(within):
-            return False
-        free = Exchange("", np.arange(len(self.codes)), np.arange(len(self.codes)), self.runs, False, np.inf)
-        observed = self._alike(self.codes[None], within)[0]
-        random = [
-            self._alike(self.codes[positions], within)
-            for positions in free.batches(_N_ORDERS, np.random.default_rng(0))
-        ]
-        return bool((1 + (np.concatenate(random) >= observed).sum()) / (1 + _N_ORDERS) <= _PERSISTENT)
-
-    def _alike(self, codes: np.ndarray, within: np.ndarray) -> np.ndarray:
-        """Return (n_orders,) how alike neighbours are: how often equal, or the product of centred ranks."""
-        first, second = codes[:, within], codes[:, within + 1]
-        if not self.are_values:
-            return (first == second).sum(axis=1)
-        centre = self.codes.mean()
-        return ((first - centre) * (second - centre)).sum(axis=1)
-
-
-def _places(table: pd.DataFrame, runs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the trial of each window and its place in time; rows are trials in order where the table has no times."""
-    if {"recording", "event", "onset_s", "start_s"} <= set(table.columns):
-        trial, place, _ = trial_order(table)
-        # Recordings of one run follow each other.
-        return trial, place + table["recording"].to_numpy(dtype=int) * (int(place.max()) + 1)
-    return np.arange(len(table)), np.arange(len(table))
-
-
-def _options(table: pd.DataFrame, trials: _Trials) -> list[Exchange]:
-    """Return the exchanges that respect the design, the one that leaves most arrangements of the signal first."""
-    if trials.are_persistent:
-        return [*_blocks(trials), *_rotations(trials)]
-    if _are_constant(trials.codes, trials.runs):
-        subjects = unit_codes(table, "subject")[0][trials.first]
-        if _are_constant(trials.codes, subjects):
-            return [_exchange("whole subjects", trials, subjects, np.zeros_like(subjects))]
-        return [_exchange("whole runs within subjects", trials, trials.runs, subjects)]
-    stimuli = _stimuli(table, trials)
-    if stimuli is not None:
-        places = {
-            "in the same runs": trials.runs,
-            "to the same subjects": unit_codes(table, "subject")[0][trials.first],
+    def oddities_in(self, exchange: Exchange, rare: Mapping[str, float] = MappingProxyType(_RARE)) -> set[str]:
+        """Return what the order of the labels has more of than an exchange of trials gives as rarely as that."""
+        sequences = self.sequences
+        draws = exchange.batches(_N_ORDERS, np.random.default_rng(0))
+        drawn = [order_statistics(sequences, sequences.codes[positions]) for positions in draws]
+        observed = order_statistics(sequences, sequences.codes[None])
+        tails = {
+            name: _tail(values[0], np.concatenate([part[name] for part in drawn]), is_two_sided=name == "trend")
+            for name, values in observed.items()
         }
-        return [
-            _exchange(f"whole stimuli shown {where}", trials, stimuli, _company(stimuli, codes))
-            for where, codes in places.items()
-        ]
-    return [_exchange("trials within runs", trials, np.arange(len(trials.runs)), trials.runs)]
+        return {name for name, level in rare.items() if tails[name] <= level}
+
+    @cached_property
+    def _rare(self) -> dict[str, float]:
+        if self.are_wholes:
+            return _RARE_OF_WHOLES
+        n_swaps = max((swap.n_arrangements for swap in self.run_swaps()), default=0)
+        trend = next((level for least, level in _RARE_TREND.items() if n_swaps >= least), _RARE["trend"])
+        return _RARE | {"trend": trend}
+
+    def dealt_out_once(self) -> _Design:
+        """Return the design in which runs of one order count once, where chance would not make so many of them.
+
+        Labels in blocks have few orders, which is no reason: these stay as they are.
+        """
+        if "coincidence" not in self.oddities:
+            return self
+        shared = self.shared()
+        return self if "persistence" in self.oddities & shared.oddities else shared
+
+    def shared(self) -> _Design:
+        """Return the design in which runs of one order count once."""
+        return replace(self, sequences=self.sequences.alike(), is_shared=True)
+
+    def exchange_of_trials(self) -> Exchange:
+        """Return the free exchange within each sequence, of trials instead of windows."""
+        runs = self.sequences.runs
+        trials = np.arange(len(runs))
+        count = sum(_log_orders(self.sequences.codes[runs == run]) for run in np.unique(runs))
+        return Exchange(self.method, trials, trials, runs, _counted(count))
+
+    def of_windows(self, exchange: Exchange) -> Exchange:
+        """Return an exchange of trials as one of their windows."""
+        units, first = exchange.units[self.sequences.of_row], self.sequences.first[exchange.first]
+        return replace(exchange, units=units, first=first)
+
+    def exchange(self) -> Exchange:
+        """Return the free exchange within each sequence."""
+        return self.of_windows(self.exchange_of_trials())
+
+    def blocks(self) -> _Design | None:
+        """Return the design of blocks of one length, where all stretches of equal labels are multiples of it."""
+        sequences = self.sequences
+        length = int(np.gcd.reduce(sequences.stretches)) if not sequences.are_values else 1
+        if length < 2:
+            return None
+        blocks = sequences.runs * len(sequences.runs) + sequences.place_in_run // length
+        joined = sequences.joined(np.unique(blocks, return_inverse=True)[1], sequences.runs)
+        return replace(self, sequences=joined, what=f"whole blocks of {self.what}").dealt_out_once()
+
+    def rotations(self) -> list[Exchange]:
+        """Return the rotation of labels in time, where runs hold enough stretches that joining their ends adds few.
+
+        A rotation knows no trend: labels that have one are not rotated.
+        """
+        runs, codes = self.sequences.runs, self.sequences.codes
+        if self.sequences.n_stretches < _LEAST_STRETCHES * len(np.unique(runs)):
+            return []
+        count = sum(_log_rotations(codes[runs == run]) for run in np.unique(runs))
+        method = f"rotations of the labels within {self.where}" + _ALIKE * self.is_shared
+        trials = np.arange(len(runs))
+        rotation = Rotation(method, trials, trials, runs, _counted(count))
+        odd = self.oddities_in(rotation, self._rare)
+        if "coincidence" in odd and not self.is_shared:
+            return self.shared().rotations()
+        return [] if "trend" in odd else [self.of_windows(rotation)]
+
+    def run_swaps(self) -> list[Exchange]:
+        """Return the exchange of whole sequences of labels between equally long runs: what all of them have is kept."""
+        sequences, trials = self.sequences, np.arange(len(self.sequences.runs))
+        count = 0.0
+        for size in np.unique(sequences.run_sizes):
+            orders = sequences.codes[sequences.run_sizes == size].reshape(-1, size)
+            count += _log_orders(np.unique(orders, axis=0, return_inverse=True)[1].ravel())
+        method = f"whole sequences of labels between {self.where}"
+        swap = RunSwap(method, trials, trials, sequences.run_sizes, _counted(count), sequences.runs)
+        return [self.of_windows(swap)] if count else []
+
+    def _is_sorted(self) -> bool:
+        """Return whether each label comes in one stretch in each sequence, where there could be more."""
+        n_labels = int(pd.Series(self.sequences.codes).groupby(self.sequences.runs).nunique().sum())
+        return len(self.sequences.stretches) == n_labels < len(self.sequences.codes)
 
 
-def _blocks(trials: _Trials) -> list[Exchange]:
-    """Return the exchange of blocks of one length, where all stretches of equal labels are multiples of it."""
-    length = int(np.gcd.reduce(trials.stretches)) if not trials.are_values else 1
-    if length < 2:
+def _of_wholes(table: pd.DataFrame, trials: LabelSequences) -> _Design:
+    """Return the design of the largest units that have one label each."""
+    codes = {level: _codes_in_time(table, level)[trials.first] for level in ("dataset", "subject", "session", "run")}
+    nothing = np.zeros(len(trials.first), dtype=int)
+    level = next(level for level, units in codes.items() if trials.are_constant_in(units))
+    wheres = {"dataset": [], "subject": ["dataset"], "session": ["subject"], "run": ["session", "subject"]}[level]
+    # Where there is one session each, the subject is what people know it by.
+    where = next((name for name in wheres if len(np.unique(codes[name])) > 1), "")
+    if level == "run" and len(np.unique(codes["session"])) == len(np.unique(codes["subject"])):
+        where = "subject"
+    units, parents = codes[level], codes[where] if where else nothing
+    is_ordered = level in ("session", "run")
+    named = f"{where or 'subject'}s" if is_ordered else f"{where}s" * bool(where)
+    return _Design(trials.joined(units, parents), f"whole {level}s", named, are_wholes=True, is_ordered=is_ordered)
+
+
+def _codes_in_time(table: pd.DataFrame, level: str) -> np.ndarray:
+    """Return the unit of each window, numbered so that run 2 comes before run 10."""
+    codes, names = unit_codes(table, level)
+    order = sorted(range(len(names)), key=lambda unit: [part.zfill(12) for part in re.split(r"(\d+)", names[unit])])
+    return np.argsort(order)[codes]
+
+
+def _persistent(design: _Design, odd: set[str]) -> list[Exchange]:
+    """Return the exchanges that keep labels beside their like."""
+    if "persistence" not in odd:
         return []
-    blocks = np.unique(trials.runs * len(trials.runs) + trials.place_in_run // length, return_inverse=True)[1]
-    return [_exchange("whole blocks of trials within runs", trials, blocks, trials.runs)]
+    blocks = design.blocks()
+    whole = [blocks.exchange()] if blocks is not None and not blocks.oddities else []
+    return whole + design.rotations()
 
 
-def _rotations(trials: _Trials) -> list[Exchange]:
-    """Return the rotation of labels in time, where runs hold enough stretches that joining their ends adds few more."""
-    if len(trials.stretches) < _LEAST_STRETCHES * len(np.unique(trials.runs)):
-        return []
-    return [_exchange("rotations of the labels within runs", trials, np.arange(len(trials.runs)), trials.runs, True)]
+def _enough(options: Sequence[Exchange], design: _Design, odd: set[str]) -> Exchange | Unavailable:
+    """Return the first exchange with enough labellings, else the one with most, or why there is none."""
+    if not options:
+        return Unavailable(_why_none(design, odd), is_confounded=True)
+    enough = [option for option in options if option.n_arrangements >= _ENOUGH_ARRANGEMENTS]
+    best = enough[0] if enough else max(options, key=lambda option: option.n_arrangements)
+    if best.n_arrangements < LEAST_ARRANGEMENTS:
+        return Unavailable(
+            f"the design allows only {best.n_arrangements:.0f} labellings ({best.method}); it takes "
+            f"{LEAST_ARRANGEMENTS} for p = 0.05",
+            is_confounded=True,
+        )
+    return best
 
 
-def _stimuli(table: pd.DataFrame, trials: _Trials) -> np.ndarray | None:
-    """Return the stimulus of each trial where several stimuli share each label and are shown again."""
-    names = text_column(table, "stimulus")[trials.first]
-    if (names == "").any():
+def _why_none(design: _Design, odd: set[str]) -> str:
+    n_runs = len(np.unique(design.sequences.runs))
+    shared = f" ({design.where} of one order count once)" if design.is_shared else ""
+    if "persistence" in odd and design.sequences.n_stretches < _LEAST_STRETCHES * n_runs:
+        return (
+            f"labels come in {design.sequences.n_stretches} stretches of uneven length over {n_runs} "
+            f"{design.where}{shared}, too few to be dealt out or rotated"
+        )
+    return (
+        f"labels become more or less frequent over the {design.where}, and {n_runs} different orders{shared} are too "
+        "few to be exchanged as wholes"
+    )
+
+
+def _tail(observed: np.ndarray, drawn: np.ndarray, *, is_two_sided: bool) -> float:
+    """Return how often the most extreme of (k,) statistics is as extreme as observed, among drawn ones (n, k)."""
+    both = np.vstack([observed, drawn]) - drawn.mean(axis=0)
+    scores = both / np.maximum(drawn.std(axis=0), 1e-9)
+    extreme = (np.abs(scores) if is_two_sided else scores).max(axis=1)
+    return float((extreme >= extreme[0] - 1e-9).mean())
+
+
+def _stimuli(table: pd.DataFrame, design: _Design) -> np.ndarray | Unavailable | None:
+    """Return the stimulus of each trial where several stimuli share each label and are shown again.
+
+    A trial without a name is a stimulus of its own; so is a showing with another label than most, where few have one.
+    """
+    trials = design.sequences
+    names = pd.Series(text_column(table, "stimulus")[trials.first].astype(str))
+    names = names.where(names != "", [f"\0{number}" for number in range(len(names))])
+    again = names.duplicated(keep=False).to_numpy()
+    stimuli, n_labels = np.unique(names[again]), len(np.unique(trials.codes))
+    if len(stimuli) < 2 * n_labels:
         return None
-    codes = np.unique(names.astype(str), return_inverse=True)[1]
-    n_stimuli, n_labels = int(codes.max()) + 1, len(np.unique(trials.codes))
-    if n_stimuli == len(codes) or n_stimuli < 2 * n_labels or not _are_constant(trials.codes, codes):
+    share = _labelled_share(names[again].to_numpy(), trials.codes[again][None])[0]
+    if share < 1 and not _go_with_stimuli(names, again, share, design):
         return None
-    return codes
+    if share < _LABELLED:
+        reason = f"labels go with stimuli, and only {share:.0%} of the showings have the label of most"
+        return Unavailable(reason, is_confounded=True)
+    return np.unique(names + "\0" + trials.codes.astype(str), return_inverse=True)[1]
+
+
+def _labelled_share(names: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return (n_orders,) the share of showings that have the most frequent label of their stimulus."""
+    stimuli, labels = np.unique(names, return_inverse=True)[1], np.unique(codes)
+    counts = np.zeros((len(codes), len(labels), int(stimuli.max()) + 1))
+    for number, label in enumerate(labels):
+        np.add.at(counts[:, number].T, stimuli, (codes == label).T.astype(float))
+    return counts.max(axis=1).sum(axis=1) / len(names)
+
+
+def _go_with_stimuli(names: pd.Series, again: np.ndarray, share: float, design: _Design) -> bool:
+    """Return whether showings of a stimulus have one label more often than trials that are dealt out anew."""
+    draws = design.exchange_of_trials().batches(_N_ORDERS, np.random.default_rng(0))
+    shares = [_labelled_share(names[again].to_numpy(), design.sequences.codes[d][:, again]) for d in draws]
+    return float((np.append(np.concatenate(shares), share) >= share - 1e-9).mean()) <= _RARE["persistence"]
+
+
+def _of_stimuli(table: pd.DataFrame, design: _Design, stimuli: np.ndarray) -> Exchange | Unavailable:
+    """Return the exchange of whole stimuli among those that were shown in the same places."""
+    trials = design.sequences
+    places = {
+        "in the same runs": trials.runs,
+        "to the same subjects": unit_codes(table, "subject")[0][trials.first],
+    }
+    first = np.unique(stimuli, return_index=True)[1]
+    found: list[Exchange] = []
+    odd: set[str] = set()
+    for where, codes in places.items():
+        pools = _company(stimuli, codes)[first]
+        count = sum(_log_orders(trials.codes[first][pools == pool]) for pool in np.unique(pools))
+        exchange = Exchange(f"whole stimuli shown {where}", stimuli, first, pools, _counted(count))
+        own = design.oddities_in(exchange) - {"coincidence"}
+        odd |= own
+        found += [] if own else [design.of_windows(exchange)]
+    return _enough(found, design, odd)
 
 
 def _company(units: np.ndarray, places: np.ndarray) -> np.ndarray:
@@ -240,18 +397,8 @@ def _company(units: np.ndarray, places: np.ndarray) -> np.ndarray:
     return np.asarray(pd.factorize(company)[0])[units]
 
 
-def _are_constant(codes: np.ndarray, units: np.ndarray) -> bool:
-    return bool((pd.Series(codes).groupby(units).nunique() == 1).all())
-
-
-def _exchange(method: str, trials: _Trials, units: np.ndarray, pools: np.ndarray, rotates: bool = False) -> Exchange:
-    """Return the exchange of units of trials, given the unit and the pool of each trial."""
-    units = np.unique(units, return_inverse=True)[1]
-    first = np.unique(units, return_index=True)[1]
-    count = _log_rotations if rotates else _log_orders
-    logarithm = sum(count(trials.codes[first][pools[first] == pool]) for pool in np.unique(pools))
-    n_arrangements = np.inf if logarithm > _COUNTED else float(np.round(np.exp(logarithm)))
-    return Exchange(method, units[trials.of_row], trials.first[first], pools[first], rotates, n_arrangements)
+def _counted(logarithm: float) -> float:
+    return np.inf if logarithm > _COUNTED else float(np.round(np.exp(logarithm)))
 
 
 def _log_orders(codes: np.ndarray) -> float:

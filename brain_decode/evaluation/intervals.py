@@ -35,6 +35,7 @@ __all__ = [
     "left_out_weights",
     "new_subject_units",
     "picture_units",
+    "shares_stimuli",
     "these_subject_units",
     "trial_units",
     "unit_means",
@@ -126,6 +127,16 @@ def these_subject_units(table: pd.DataFrame, design: Design) -> Units | Unavaila
             f"{LEAST_UNITS} blocks or runs"
         )
     return Units("block", joined_units(blocks))
+
+
+def shares_stimuli(table: pd.DataFrame) -> bool:
+    """Return whether stimuli with one label each were answered in several folds: intervals are about these stimuli."""
+    if not {"stimulus", "fold", "truth"} <= set(table.columns):
+        return False
+    named = table[table["stimulus"].astype(str) != ""]
+    counts = named.groupby(named["stimulus"].astype(str))[["fold", "truth"]].nunique()
+    n_labels = named["truth"].nunique()
+    return len(counts) >= 2 * n_labels > 0 and bool(((counts["fold"] > 1) & (counts["truth"] == 1)).mean() > 0.5)
 
 
 def new_subject_units(table: pd.DataFrame, design: Design) -> Units | Unavailable:

@@ -94,7 +94,10 @@ def p_entry(value: PermutationValue | Unavailable | None) -> dict[str, object]:
             "n_permutations": value.n_permutations,
             "p_smallest": value.smallest,
         }
-    return {"p_permutation": None, **({} if value is None else {"p_reason": value.reason})}
+    if value is None:
+        return {"p_permutation": None}
+    confounded = {"confounded": True} if value.is_confounded else {}
+    return {"p_permutation": None, "p_reason": value.reason, **confounded}
 
 
 def p_value_of(

@@ -23,6 +23,7 @@ from brain_decode.evaluation.intervals import (
     jackknife_deviation,
     left_out_weights,
     new_subject_units,
+    shares_stimuli,
     these_subject_units,
     trial_units,
     unit_means,
@@ -82,9 +83,9 @@ def score_classification(
     """Return `auc`, `balanced_accuracy`, `accuracy` and `ece` of one decoder's predictions.
 
     Each is {"value", "ci95", "ci95_about", "ci95_new_subjects", "chance", "p_permutation", "n"}, with "ci95_reason" or
-    "p_reason" where one is not given, and "p_method", "n_permutations", "p_smallest" where p is. AUC compares windows
-    of one fold only, because decoders of different folds have different offsets; where no fold holds two classes it
-    compares all, and "pooling" says so.
+    "p_reason" where one is not given, "ci95_same_stimuli" where folds share their stimuli, and "p_method",
+    "n_permutations", "p_smallest" where p is. AUC compares windows of one fold only, because decoders of different
+    folds have different offsets; where no fold holds two classes it compares all, and "pooling" says so.
 
     Args:
         predictions: Rows of one decoder with `truth`, `predicted` and a probability for each class; `fold` in
@@ -106,6 +107,7 @@ def score_classification(
     values = _values(pooled)
     counts = np.bincount(answers.truth)
     rarest = int(counts[counts > 0].min())
+    same_stimuli = design.is_crossvalidated and shares_stimuli(predictions)
     these, new = these_subject_units(predictions, design), new_subject_units(predictions, design)
     intervals = interval_entries(
         values,
@@ -128,6 +130,7 @@ def score_classification(
         name: {
             "value": values[name],
             **intervals[name],
+            **({"ci95_same_stimuli": True} if same_stimuli else {}),
             "chance": metrics.chance_level(name, answers.truth, answers.n_classes),
             **p_entry(_NO_NULL if name == "ece" else p_values.get(name)),
             "n": len(predictions),

@@ -13,6 +13,8 @@ class Unavailable:
 
     Args:
         reason: A clause for the report, which says why and, where there is one, the remedy.
+        is_confounded: The design cannot tell the labels from something that goes with them.
     """
 
     reason: str
+    is_confounded: bool = False

@@ -74,6 +74,8 @@ def interval_notes(entries: Mapping[str, Entry]) -> list[str]:
         entries: Scores by the name that the table gives them.
     """
     meanings = [f"About {what}: {meaning}." for what, meaning in _MEANINGS.items() if _is_stated(what, entries)]
+    if any(has_interval(entry) and entry.get("ci95_same_stimuli") for entry in entries.values()):
+        meanings.append("It is about more showings of the same stimuli, not about other ones: the folds share them.")
     return [*meanings, *missing_intervals(entries)]
 
 

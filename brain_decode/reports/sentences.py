@@ -126,8 +126,11 @@ def headline(metrics: Mapping[str, Any], classes: Sequence[str], n_people: int, 
         parts.append(f"{vouched} {'pair' if vouched == 1 else 'pairs'} of recordings vouched for by hand")
     people = f"{n_people} {'person' if n_people == 1 else 'people'}"
     parts.append(f"{n_runs} {'recording' if n_runs == 1 else 'recordings'} of {people}")
-    untested = not has_interval(entry) and stated_p(entry) is None
-    return f"{'; '.join(parts)}. {untested_reason(entry) if untested else ''}".strip()
+    why = ""
+    if stated_p(entry) is None:
+        why = f"No p: {entry['p_reason']}." if entry.get("confounded") else ""
+        why = why if has_interval(entry) else untested_reason(entry)
+    return f"{'; '.join(parts)}. {why}".strip()
 
 
 def _verdict(metrics: Mapping[str, Any], classes: Sequence[str], entry: Mapping[str, Any]) -> str:
@@ -142,6 +145,8 @@ def _verdict(metrics: Mapping[str, Any], classes: Sequence[str], entry: Mapping[
     if p is None and not has_interval(entry):
         return f"It is not tested whether the decoder {does}:"
     low, high = entry["ci95"] if has_interval(entry) else (None, None)
+    if entry.get("confounded") and low is not None and low > chance:
+        return f"Whether the decoder {does}, or what goes with them in this design, cannot be told:"
     if (low is None or low > chance) and (p is None or p <= _LEVEL):
         return f"The decoder {does}:"
     if high is not None and high < chance:

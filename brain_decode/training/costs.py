@@ -25,7 +25,7 @@ from brain_decode.training.filter_gaps import over_filters
 from brain_decode.training.fitting import FitSettings, fit_decoder
 from brain_decode.training.loading import LoadedRun
 from brain_decode.training.permuting import design_of
-from brain_decode.training.permuting_costs import RefitCost, batches_of_draws
+from brain_decode.training.permuting_costs import RefitCost, barred_reason, batches_of_draws
 from brain_decode.training.pilots import (
     Growth,
     elapsed_since_start_s,
@@ -196,6 +196,8 @@ def _train_cost(
     disk_mb = ending.disk_mb + _megabytes_in(saved.iterdir())
     cost = Cost(disk_mb, memory_mb, (least + fixed, most + fixed))
     said = _assumptions(pilot, trials, costs, epochs, len(fits))
+    barred = barred_reason(trials) if protocol.n_permutations and trials.task != "retrieval" else ""
+    said += [f"No p will be given: {barred}."] if barred else []
     return cost, said + _permutation_assumptions(draws, len(folds), len(refits), permuting)
 
 

@@ -116,6 +116,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
         passport=passport_evidence(passports, "the decoder"),
         repairs=repairs(trials, decoder.preprocessing),
         pictures=pictures,
+        no_p_reason=trials.unnamed_stimuli,
         transductive=decoder.preprocessing.transductive_steps,
         vouched=receipt["data"][VOUCH_WORD],
     )

@@ -17,6 +17,7 @@ from brain_decode.datasets.base import Dataset, EventTarget
 from brain_decode.datasets.entries import build_dataset
 from brain_decode.datasets.licences import ACCEPT_WORD
 from brain_decode.datasets.simulated import SimulatedThings
+from brain_decode.datasets.stimulus_columns import unnamed_stimuli
 from brain_decode.datasets.window_table import build_window_table
 from brain_decode.evaluation.evidence import rejection_evidence
 from brain_decode.preprocessing.base import Preprocessing
@@ -194,6 +195,8 @@ def _trials(
     if len(entries) == 1:
         trials.picture_settings, trials.picture_root = entries[0].get("pictures"), root
     if task == "classification":
+        if chosen.stimulus_column is None:
+            trials.unnamed_stimuli = unnamed_stimuli(recordings, table, chosen.column)
         trials.class_values = describe_classes({"classes": chosen.classes}, trials.classes)
     if task == "retrieval":
         _add_features(trials, config, entries, root)

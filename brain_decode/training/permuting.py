@@ -29,6 +29,7 @@ __all__ = [
     "RefitScores",
     "design_of",
     "draw_batches",
+    "exchange_of",
     "fitted_folds",
     "permutation_p_values",
     "sequential_p_values",
@@ -129,7 +130,7 @@ def permutation_p_values(
         reason = _NOT_ASKED if not n_permutations else _RETRIEVAL
         return {name: _everywhere(reason, trials) for name in names}
     labels = trials.targets(np.arange(len(trials.table)))
-    exchange = label_exchange(trials.table, labels if trials.task == "classification" else labels[:, 0])
+    exchange = exchange_of(trials, labels)
     if isinstance(exchange, Unavailable):
         return {name: _everywhere(exchange, trials) for name in names}
     fitted = fitted_folds(trials, folds)
@@ -203,6 +204,18 @@ def _by_draw(answers: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield the answers of each draw, (n_scored, n_outputs), of folds of (n_draws, n_test, n_outputs)."""
     for draw in range(len(answers[0])):
         yield np.concatenate([fold[draw] for fold in answers])
+
+
+def exchange_of(trials: Trials, labels: np.ndarray) -> Exchange | Unavailable:
+    """Return how the labels of a run's windows may be exchanged, or why there is no valid null.
+
+    Args:
+        trials: Of a classification or regression.
+        labels: Of all windows, as `Trials.targets` gives them.
+    """
+    if trials.unnamed_stimuli:
+        return Unavailable(trials.unnamed_stimuli, is_confounded=True)
+    return label_exchange(trials.table, labels if trials.task == "classification" else labels[:, 0])
 
 
 def _everywhere(reason: Unavailable, trials: Trials) -> PValues:

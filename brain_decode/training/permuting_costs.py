@@ -11,16 +11,15 @@ import numpy as np
 import torch
 
 from brain_decode.datasets.splits import Fold, Split
-from brain_decode.evaluation.exchangeability import label_exchange
 from brain_decode.evaluation.unavailable import Unavailable
 from brain_decode.training.fitting import FitSettings
-from brain_decode.training.permuting import FittedFold, RefitScores, design_of, draw_batches
+from brain_decode.training.permuting import FittedFold, RefitScores, design_of, draw_batches, exchange_of
 from brain_decode.training.pilots import Growth, timed
 from brain_decode.training.recipes import Recipe
 from brain_decode.training.refit import Refit, refit_of, refitting
 from brain_decode.training.trials import Trials
 
-__all__ = ["RefitCost", "batches_of_draws"]
+__all__ = ["RefitCost", "barred_reason", "batches_of_draws"]
 
 _DRAWS_PER_THREAD = 3
 _MOST_WINDOWS = 480  # of the pilot, that decoders are fitted on
@@ -83,9 +82,13 @@ def batches_of_draws(trials: Trials, split: Split, folds: Sequence[Fold], n_perm
     """
     if trials.task == "retrieval" or not n_permutations or not design_of(split, folds).needs_refit:
         return []
-    labels = trials.targets(np.arange(len(trials.table)))
-    exchange = label_exchange(trials.table, labels if trials.task == "classification" else labels[:, 0])
-    return [] if isinstance(exchange, Unavailable) else list(draw_batches(n_permutations, len(labels)))
+    return [] if barred_reason(trials) else list(draw_batches(n_permutations, len(trials.table)))
+
+
+def barred_reason(trials: Trials) -> str:
+    """Return why the design of a classification or regression allows no p; an empty string where it does."""
+    exchange = exchange_of(trials, trials.targets(np.arange(len(trials.table))))
+    return exchange.reason if isinstance(exchange, Unavailable) else ""
 
 
 def _permuted(pilot: Trials, count: int) -> list[np.ndarray]:

@@ -30,8 +30,15 @@ from brain_decode.evaluation.predictions import (
     write_predictions,
 )
 from brain_decode.evaluation.retrieval_scores import score_retrieval
-from brain_decode.evaluation.scoring import PValues, compare_decoders, score_classification, score_regression
+from brain_decode.evaluation.scoring import (
+    P_METRICS,
+    PValues,
+    compare_decoders,
+    score_classification,
+    score_regression,
+)
 from brain_decode.evaluation.statistics import holm
+from brain_decode.evaluation.unavailable import Unavailable
 from brain_decode.signals.spec import Task
 from brain_decode.training.receipts import plain
 from brain_decode.training.reconstructing import Reconstructed
@@ -67,6 +74,7 @@ class RunResult:
     pictures: Reconstructed | None = None
     design: Design = field(default_factory=Design)
     p_values: Mapping[str, PValues] | None = None
+    no_p_reason: str = ""  # why labels of one test set may not be exchanged
     transductive: Sequence[str] = ()  # steps of any decoder that use the unlabelled signal of what is scored
     vouched: Sequence[Mapping[str, Any]] = ()  # pairs of recordings that a person says are no copies
 
@@ -74,6 +82,8 @@ class RunResult:
 def score(predictions: pd.DataFrame, run: RunResult, p_values: PValues | None = None) -> dict[str, Any]:
     """Return the metrics of one decoder's predictions."""
     settings: dict[str, Any] = {"design": run.design, "seed": run.seed}
+    if p_values is None and run.no_p_reason:
+        p_values = dict.fromkeys(P_METRICS.get(run.task, ()), Unavailable(run.no_p_reason, is_confounded=True))
     if run.task == "classification":
         return score_classification(predictions, run.classes, p_values=p_values, **settings)
     if run.task == "regression":

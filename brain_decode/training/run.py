@@ -129,6 +129,7 @@ def _run(planned: PlannedRun, folder: Path, started: datetime) -> Path:
         pictures=pictures,
         design=design,
         p_values=_p_values(planned, design, folds),
+        no_p_reason=planned.loaded.trials.unnamed_stimuli,
         transductive=_transductive(planned.plan),
         vouched=receipt["data"][VOUCH_WORD],
     )

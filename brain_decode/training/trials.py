@@ -48,6 +48,7 @@ class Trials:
         workers: Processes that prepare stores.
         target_column: Event column the labels came from.
         class_values: Class label to the event values it stands for.
+        unnamed_stimuli: Why labels may go with stimuli that nobody named; no p is made then.
         picture_settings: The `pictures:` block of the dataset's entry; its folder is `picture_root`.
         picture_root: Folder of the dataset.
     """
@@ -65,6 +66,7 @@ class Trials:
     class_values: dict[str, list[str]] = field(default_factory=dict)
     picture_settings: Mapping[str, Any] | None = None
     picture_root: Path = Path()
+    unnamed_stimuli: str = ""
     _stores: dict[str, SignalStore] = field(default_factory=dict, init=False, repr=False)
     _amplitudes: dict[Space, dict[str, float]] = field(default_factory=dict, init=False, repr=False)
 

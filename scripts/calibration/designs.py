@@ -32,6 +32,10 @@ class Experiment:
         block: Trials of one label in a row; 1 for random order.
         memory: Correlation of the signal of one trial with that of the next.
         stimuli: Pictures, each with one label and a response of its own; 0: every trial is new.
+        slips: Trials whose stimulus has no name.
+        order: "own" for each run, "shared" by all runs, "session" (one label for each half of the runs), or "rarer"
+            (the first class becomes rarer over each run).
+        drift: Standard deviation of a course over the run that all runs have, or of the halves' offsets.
         effect: d' of the classes along one feature.
         spread: Standard deviation of that d' over people.
     """
@@ -44,24 +48,44 @@ class Experiment:
     block: int = 1
     memory: float = 0.0
     stimuli: int = 0
+    slips: int = 0
+    order: str = "own"
+    drift: float = 0.0
     effect: float = 0.0
     spread: float = 0.0
 
     def draw(self, rng: np.random.Generator) -> Draw:
         """Return one experiment."""
         n_runs = self.people * self.runs
-        labels = np.concatenate([self._labels(rng) for _ in range(n_runs)])
-        signal = _correlated(rng, n_runs, self.trials, self.features, self.memory)
+        labels = self._all_labels(rng, n_runs)
+        signal = _correlated(rng, n_runs, self.trials, self.features, self.memory) + self._drifts(rng, n_runs)
         stimulus = np.full(len(labels), "", dtype=object)
         if self.stimuli:
             shown = np.concatenate([rng.permutation(self.stimuli) for _ in range(n_runs)])
             labels = rng.permutation(np.arange(self.stimuli) % 2)[shown]
             signal = signal + rng.normal(size=(self.stimuli, self.features))[shown]
             stimulus = np.array([f"picture-{number:03d}" for number in shown], dtype=object)
+            stimulus[: self.slips] = ""
         effects = rng.normal(self.effect, self.spread, self.people)
         signal[:, 0] += np.repeat(effects, self.runs * self.trials) * (labels - 0.5)
         table = self._table().assign(stimulus=stimulus)
         return Draw(labels, signal, table, self._design(table["fold"].to_numpy()))
+
+    def _all_labels(self, rng: np.random.Generator, n_runs: int) -> np.ndarray:
+        if self.order == "shared":
+            return np.tile(self._labels(rng), n_runs)
+        if self.order == "session":
+            return np.repeat(rng.permutation(2), n_runs * self.trials // 2)
+        if self.order == "rarer":
+            return (rng.random((n_runs, self.trials)) < np.linspace(0.2, 0.8, self.trials)).astype(int).ravel()
+        return np.concatenate([self._labels(rng) for _ in range(n_runs)])
+
+    def _drifts(self, rng: np.random.Generator, n_runs: int) -> np.ndarray:
+        """Return what signals share without any label: an offset of each session, or a line over each run."""
+        if self.order == "session":
+            return self.drift * np.repeat(rng.normal(size=(2, self.features)), n_runs * self.trials // 2, axis=0)
+        course = np.linspace(-0.5, 0.5, self.trials)[:, None] if self.order == "rarer" else _course(rng, self.trials)
+        return self.drift * np.tile(course * rng.normal(size=self.features), (n_runs, 1))
 
     def _labels(self, rng: np.random.Generator) -> np.ndarray:
         n_blocks = -(-self.trials // self.block)
@@ -78,7 +102,7 @@ class Experiment:
             {
                 "dataset": "simulated",
                 "subject": [f"{number:02d}" for number in person],
-                "session": "",
+                "session": np.where(run < run.max() / 2, "pre", "post") if self.order == "session" else "",
                 "task": "",
                 "run": [str(number) for number in run % self.runs],
                 "recording": run,
@@ -155,6 +179,12 @@ class Draw:
 def auc_of_effect(effect: float, spread: float) -> float:
     """Return the mean AUC of people whose d' is normal, for the best linear answer."""
     return float(norm.cdf(effect / np.sqrt(2 + spread**2)))
+
+
+def _course(rng: np.random.Generator, trials: int) -> np.ndarray:
+    """Return a slow course of unit variance, (trials, 1)."""
+    slow = lfilter([1.0], [1.0, -0.95], rng.normal(size=trials + 200))[200:]
+    return ((slow - slow.mean()) / slow.std())[:, None]
 
 
 def _correlated(rng: np.random.Generator, n_runs: int, trials: int, features: int, memory: float) -> np.ndarray:

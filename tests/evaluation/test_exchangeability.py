@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from brain_decode.evaluation.exchangeability import Exchange, label_exchange, persistent_blocks
+from brain_decode.evaluation.exchangeability import Exchange, Rotation, RunSwap, label_exchange, persistent_blocks
 from brain_decode.evaluation.unavailable import Unavailable
 
 
@@ -63,14 +63,13 @@ def test_blocks_of_uneven_length_are_rotated() -> None:
 def test_values_that_drift_are_rotated() -> None:
     values = np.sin(np.arange(200) / 5.0) + 0.1 * np.random.default_rng(0).normal(size=200)
     exchange = label_exchange(table_of(np.zeros(200, dtype=int)), values)
-    assert isinstance(exchange, Exchange) and exchange.rotates
+    assert isinstance(exchange, Rotation)
 
 
 def test_two_halves_of_a_recording_have_no_valid_null() -> None:
     exchange = label_exchange(table_of(np.zeros(100, dtype=int)), np.repeat([0, 1], 50))
-    assert exchange == Unavailable(
-        "the design allows only 2 labellings (whole blocks of trials within runs); it takes 20 for p = 0.05"
-    )
+    reason = "the design allows only 2 labellings (whole blocks of trials within runs); it takes 20 for p = 0.05"
+    assert exchange == Unavailable(reason, is_confounded=True)
     uneven = label_exchange(table_of(np.zeros(100, dtype=int)), np.repeat([0, 1, 0], [50, 33, 17]))
     assert isinstance(uneven, Unavailable) and "3 stretches of uneven length over 1 run" in uneven.reason
 
@@ -126,3 +125,121 @@ def test_blocks_are_numbered_in_order_of_time() -> None:
     labels = np.repeat([0, 1, 0, 1, 1, 0], 10)
     blocks = persistent_blocks(table_of(np.repeat([0, 1], 30)), labels)
     assert blocks is not None and blocks.tolist() == np.repeat([0, 1, 2, 3, 3, 4], 10).tolist()
+
+
+def test_runs_of_one_order_are_dealt_out_together() -> None:
+    labels, table = np.tile(random_labels(20, seed=1), 8), table_of(np.repeat(np.arange(8), 20))
+    exchange = label_exchange(table, labels)
+    assert isinstance(exchange, Exchange) and exchange.method == "trials within runs, alike in all of one order"
+    for draw in permuted(exchange, labels):
+        assert (draw.reshape(8, 20) == draw[:20]).all()
+
+
+def test_one_order_that_is_two_blocks_has_no_valid_null() -> None:
+    exchange = label_exchange(table_of(np.repeat(np.arange(8), 20)), np.tile(np.repeat([0, 1], 10), 8))
+    assert exchange == Unavailable(
+        "the design allows only 2 labellings (whole blocks of trials within runs, alike in all of one order); it takes "
+        "20 for p = 0.05",
+        is_confounded=True,
+    )
+
+
+def test_short_runs_may_have_one_order_by_chance() -> None:
+    labels = np.concatenate([random_labels(2, seed=seed) for seed in range(40)])
+    exchange = label_exchange(table_of(np.repeat(np.arange(40), 2)), labels)
+    assert isinstance(exchange, Exchange) and exchange.method == "trials within runs"
+
+
+def test_sessions_of_one_label_are_exchanged_whole() -> None:
+    sessions, labels = np.repeat(np.arange(8), 30), np.repeat(random_labels(8, seed=2), 30)
+    table = table_of(np.tile(np.repeat([1, 2, 3], 10), 8)).assign(session=sessions.astype(str))
+    exchange = label_exchange(table, labels)
+    assert isinstance(exchange, Exchange)
+    assert (exchange.method, exchange.n_arrangements) == ("whole sessions within subjects", 70)
+
+
+def test_two_sessions_of_one_label_each_have_no_valid_null() -> None:
+    table = table_of(np.tile(np.repeat(np.arange(6), 20), 2)).assign(session=np.repeat(["pre", "post"], 120))
+    assert label_exchange(table, np.repeat([0, 1], 120)) == Unavailable(
+        "the design allows only 2 labellings (whole sessions within subjects); it takes 20 for p = 0.05",
+        is_confounded=True,
+    )
+
+
+def test_two_datasets_of_one_label_each_have_no_valid_null() -> None:
+    table = table_of(np.tile([1, 1, 2, 2], 30)).assign(
+        subject=np.repeat(np.arange(12), 10).astype(str), dataset=np.repeat(["here", "there"], 60)
+    )
+    exchange = label_exchange(table, np.repeat([0, 1], 60))
+    assert isinstance(exchange, Unavailable) and "only 2 labellings (whole datasets)" in exchange.reason
+
+
+def test_runs_whose_labels_are_sorted_in_time_are_not_dealt_out() -> None:
+    runs = np.repeat(np.arange(1, 13), 10)  # run 10 comes after run 9, not after run 1
+    exchange = label_exchange(table_of(runs.astype(str)), (runs > 6).astype(int))
+    assert isinstance(exchange, Unavailable) and "only 2 labellings" in exchange.reason
+
+
+def test_an_order_of_conditions_that_all_subjects_share_is_dealt_out_once() -> None:
+    runs = np.tile(np.repeat([1, 2], 10), 8)
+    table = table_of(runs).assign(subject=np.repeat(np.arange(8), 20).astype(str))
+    exchange = label_exchange(table, runs)
+    assert isinstance(exchange, Unavailable)
+    assert "2 labellings (whole runs within subjects, alike in all of one order)" in exchange.reason
+
+
+def becoming_rarer(n_runs: int, n_trials: int = 20) -> np.ndarray:
+    rng, share = np.random.default_rng(0), np.linspace(0.95, 0.05, n_trials)
+    return np.concatenate([(rng.random(n_trials) < share).astype(int) for _ in range(n_runs)])
+
+
+def test_labels_that_become_rarer_are_exchanged_as_whole_sequences() -> None:
+    labels = becoming_rarer(8)
+    exchange = label_exchange(table_of(np.repeat(np.arange(8), 20)), labels)
+    assert isinstance(exchange, RunSwap) and exchange.method == "whole sequences of labels between runs"
+    orders = sorted(map(tuple, labels.reshape(8, 20)))
+    for draw in permuted(exchange, labels):
+        assert sorted(map(tuple, draw.reshape(8, 20))) == orders
+
+
+def test_labels_that_become_rarer_in_few_runs_have_no_valid_null() -> None:
+    exchange = label_exchange(table_of(np.zeros(100, dtype=int)), becoming_rarer(1, 100))
+    assert isinstance(exchange, Unavailable)
+    assert exchange.reason == (
+        "labels become more or less frequent over the runs, and 1 different orders are too few to be exchanged as "
+        "wholes"
+    )
+
+
+@pytest.mark.parametrize("slip", ["no name", "other label"])
+def test_one_slip_among_stimuli_does_not_make_them_trials(slip: str) -> None:
+    table, labels = shown_again()
+    if slip == "no name":
+        table.loc[3, "stimulus"] = ""
+    else:
+        labels[3] = 1 - labels[3]
+    exchange = label_exchange(table, labels)
+    assert isinstance(exchange, Exchange) and exchange.method == "whole stimuli shown in the same runs"
+    others = np.arange(len(table)) != 3
+    for draw in permuted(exchange, labels):
+        assert (pd.Series(draw[others]).groupby(table["stimulus"][others].to_numpy()).nunique() == 1).all()
+
+
+def test_labels_that_go_with_stimuli_half_of_the_time_have_no_valid_null() -> None:
+    table, labels = shown_again()
+    slips = np.random.default_rng(5).random(len(labels)) < 0.3
+    exchange = label_exchange(table, np.where(slips, 1 - labels, labels))
+    assert isinstance(exchange, Unavailable) and exchange.reason.startswith("labels go with stimuli, and only ")
+
+
+def test_labels_that_have_nothing_to_do_with_the_stimuli_are_exchanged_by_trial() -> None:
+    table, _ = shown_again()
+    labels = np.concatenate([random_labels(20, seed=run) for run in range(8)])
+    exchange = label_exchange(table, labels)
+    assert isinstance(exchange, Exchange) and exchange.method == "trials within runs"
+
+
+def test_tasks_that_take_turns_with_rest_are_blocks() -> None:
+    labels = np.concatenate([np.tile([1, 0], 40), np.tile([2, 0], 40)])
+    exchange = label_exchange(table_of(np.zeros(160, dtype=int)), labels)
+    assert isinstance(exchange, Unavailable) and "2 stretches of uneven length over 1 runs" in exchange.reason

@@ -207,6 +207,15 @@ def test_a_cross_validation_takes_p_from_decoders_fitted_again() -> None:
     assert (score["p_permutation"], score["p_method"], score["p_smallest"]) == (0.01, "fitted again", 0.005)
 
 
+def test_folds_that_share_their_stimuli_say_so() -> None:
+    frame = classification(*simulate(1.0)).assign(fold=np.repeat(np.arange(6), 20))
+    shown = pd.Series(np.arange(120) % 10).astype(str) + frame["truth"]
+    score = score_classification(frame.assign(stimulus=shown), ["c0", "c1"], design=FOLDS)["auc"]
+    assert score["ci95_same_stimuli"] is True
+    once = frame.assign(stimulus=[f"picture-{number}" for number in range(120)])
+    assert "ci95_same_stimuli" not in score_classification(once, ["c0", "c1"], design=FOLDS)["auc"]
+
+
 def cross_validated_noise(rng: np.random.Generator, n_folds: int, n_each: int) -> tuple[np.ndarray, ...]:
     """Return truth, folds and two decoders' log odds: means of classes learnt from the other folds, of pure noise."""
     folds = np.repeat(np.arange(n_folds), n_each)

@@ -55,6 +55,11 @@ def test_a_reason_that_all_share_stands_once_and_without_names() -> None:
     ]
 
 
+def test_an_interval_over_shared_stimuli_says_what_it_is_not_about() -> None:
+    notes = interval_notes({"a": entry(ci95_same_stimuli=True)})
+    assert notes[1] == "It is about more showings of the same stimuli, not about other ones: the folds share them."
+
+
 def test_each_missing_statement_has_its_reason_and_its_scores() -> None:
     reason = f"these subjects: 2 folds do not show it; it takes 3; new subjects: {FEW}"
     notes = interval_notes({"a": entry(), "b": entry(**NO_INTERVAL, ci95_reason=reason)})

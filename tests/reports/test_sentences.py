@@ -85,6 +85,17 @@ def test_the_verdict_rests_on_what_is_given(low: float | None, high: float | Non
     assert headline(metrics_of(0.56, low, high, p), ["a", "b"], 1, 6).startswith(start)
 
 
+def test_a_design_that_cannot_tell_labels_from_what_goes_with_them_carries_no_verdict() -> None:
+    metrics = metrics_of(0.99, 0.96, 0.999, None)
+    reason = "the design allows only 2 labellings (whole sessions within subjects); it takes 20 for p = 0.05"
+    metrics["metrics"]["auc"] |= {"p_reason": reason, "confounded": True}
+    assert headline(metrics, ["drug", "placebo"], 1, 12) == (
+        "Whether the decoder tells drug and placebo apart, or what goes with them in this design, cannot be told: AUC "
+        "0.990 [0.960, 0.999]; guessing gives 0.500; no p-value; 12 recordings of 1 person. No p: "
+        f"{reason}."
+    )
+
+
 def test_what_is_not_tested_is_said_with_the_reasons() -> None:
     metrics = metrics_of(0.7, None, None, None)
     metrics["metrics"]["auc"] |= {

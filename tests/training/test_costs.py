@@ -104,6 +104,15 @@ def test_permutation_tests_are_foreseen_between_the_first_batch_and_all(tmp_path
     assert "fitted again in 5 folds" in said
 
 
+def test_a_design_without_a_valid_null_is_foreseen(tmp_path: Path, write_taps: WriteTaps) -> None:
+    write_taps(tmp_path)
+    path = tmp_path / "data" / "taps.npz"
+    stored = dict(np.load(path))
+    np.savez(path, **{**stored, "y": np.sort(stored["y"])})
+    said = costs_of([*words(tmp_path), "permutations=199"]).assumptions
+    assert [line for line in said if line.startswith("No p will be given: the design allows only 2 labellings")]
+
+
 @pytest.mark.parametrize("chosen", ["permutations=0", "split=contiguous_kfold"])
 def test_draws_come_in_batches_that_double(chosen: str, tmp_path: Path, write_taps: WriteTaps) -> None:
     write_taps(tmp_path)

@@ -141,6 +141,13 @@ def test_labels_in_two_blocks_have_no_p(tmp_path: Path) -> None:
     assert isinstance(found, Unavailable) and "only 16 labellings" in found.reason
 
 
+def test_labels_that_may_go_with_unnamed_stimuli_have_no_p(tmp_path: Path) -> None:
+    trials = trials_of(tmp_path, 0.0)
+    trials.unnamed_stimuli = "event column 'stim' seems to name what was shown"
+    found = p_values(trials, recipe_of("time_means"))["time_means"]["auc"]
+    assert found == Unavailable(trials.unnamed_stimuli, is_confounded=True)
+
+
 def test_no_permutations_leave_a_reason(tmp_path: Path) -> None:
     found = p_values(trials_of(tmp_path, 0.0), recipe_of("time_means"), n=0)["time_means"]["auc"]
     assert found == Unavailable("none was asked for (permutations=0)")
