@@ -15,6 +15,8 @@ _JUMP = 6  # frames by which the next piece may lie elsewhere than straight behi
 _JUMP_COST = 0.35  # more than chance gains by a free choice among thirteen places
 _QUIETEST = 0.25  # share of the mean energy: a piece that stands still is not blown up to full size
 _SCALES = (0.95, 1.05)  # of time; up to some 3 % are followed by jumps
+_MOST_FRAMES = 9600  # forty minutes of the shorter sketch are cut into pieces; of more, minutes all over it
+_MINUTE = 10 * _PIECE
 _SCALED_FRAMES = 1200  # of the middle of a recording: one that is stretched is so everywhere
 
 
@@ -40,7 +42,7 @@ def best_chain(first: np.ndarray, second: np.ndarray) -> Chain | None:
 
     The shorter one is cut into pieces of six seconds, each of which is correlated with every place of the longer one;
     neighbouring pieces whose places are neighbours too make a chain. The shorter one is also played backwards, and its
-    middle stretched by 5 %.
+    middle stretched by 5 %. Of one longer than forty minutes, forty minutes spread over it are compared.
 
     Source: after Smith and Waterman 1981 (local alignment). Differs: pieces instead of letters, a jump instead of gaps.
     """
@@ -62,6 +64,19 @@ def _stretched(sketch: np.ndarray) -> list[np.ndarray]:
 def _chain(long: np.ndarray, short: np.ndarray) -> Chain | None:
     if len(short) < 2 * _PIECE or len(long) < 2 * _PIECE:
         return None
+    found = [_chain_of_part(long, short[begin:end], begin) for begin, end in _parts(len(short))]
+    return max(found, key=lambda chain: chain.evidence)
+
+
+def _parts(n_frames: int) -> list[tuple[int, int]]:
+    """Return where the parts begin and end that are cut into pieces: all, or minutes spread evenly."""
+    if n_frames <= _MOST_FRAMES:
+        return [(0, n_frames)]
+    begins = np.linspace(0, n_frames - _MINUTE, _MOST_FRAMES // _MINUTE).astype(int)
+    return [(int(begin), int(begin) + _MINUTE) for begin in begins]
+
+
+def _chain_of_part(long: np.ndarray, short: np.ndarray, offset: int) -> Chain:
     correlations = _correlations(long.astype(np.float32), short.astype(np.float32))
     evidence = _evidence(correlations)
     piece, place = np.unravel_index(int(evidence.argmax()), evidence.shape)
@@ -69,7 +84,7 @@ def _chain(long: np.ndarray, short: np.ndarray) -> Chain | None:
     path = _path(evidence, int(piece), int(place))
     mean = float(np.mean([correlations[one] for one in path]))
     begin, at = path[-1]
-    return Chain(len(path) * _PIECE, at - begin * _PIECE, mean, total)
+    return Chain(len(path) * _PIECE, at - begin * _PIECE - offset, mean, total)
 
 
 def _correlations(long: np.ndarray, short: np.ndarray) -> np.ndarray:

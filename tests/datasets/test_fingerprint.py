@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from itertools import combinations
 
@@ -358,3 +359,17 @@ def test_a_damaged_fingerprint_is_one_clear_error() -> None:
     saved = fingerprint_of_signal(pink(0), RATE_HZ).to_json()
     with pytest.raises(DataError, match="A fingerprint of a recording is damaged"):
         Fingerprint.from_json(saved | {"code": saved["code"][:-40]})
+
+
+def test_a_night_is_compared_in_bounded_memory_and_its_pieces_are_known() -> None:
+    rng = np.random.default_rng(0)
+    night = rng.integers(-6, 7, size=(60_000, 4)).astype(np.float32)  # four hours
+    cut = np.delete(night, np.arange(0, 60_000, 80), axis=0)
+    tracemalloc.start()
+    chain = best_chain(night, cut)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert chain is not None and chain.evidence > 3.0
+    assert peak < 200 * 2**20
+    other = best_chain(night, rng.integers(-6, 7, size=(60_000, 4)).astype(np.float32))
+    assert other is not None and other.evidence < 1.0
