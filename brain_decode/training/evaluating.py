@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig
 
-from brain_decode.core.errors import DataError, LeakageError
+from brain_decode.core.errors import DataError, LeakageError, listed
 from brain_decode.datasets.seen_recordings import (
     SeenRecording,
     read_seen,
@@ -73,6 +74,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
     vouched = vouched_for(config.get(VOUCH_WORD), [one.name for one in (*remembered, *scored)])
     _refuse_same_content(decoder, trials, rows, scored)
     refuse_disguised_copies(remembered, scored, fitted="The decoder was fitted", remedy=_OTHERS, vouched=vouched)
+    _warn_of_unknown(scored)
     _require_known_labels(decoder, trials, rows)
     gallery = gallery_kind(config.get("gallery"))
     name = str(decoder.provenance.get("recipe", decoder.encoder.architecture))
@@ -173,6 +175,16 @@ def _refuse_same_content(decoder: BrainDecoder, trials: Trials, rows: np.ndarray
 def _recordings(trials: Trials, rows: np.ndarray, as_recorded: SignalStore) -> list[SeenRecording]:
     labels = [recording.label for recording in trials.recordings]
     return recordings_of(trials.table.iloc[rows], labels, as_recorded.content_hashes, as_recorded.fingerprints)
+
+
+def _warn_of_unknown(scored: Sequence[SeenRecording]) -> None:
+    """Say of which recordings only exact copies are known."""
+    unknown = without_fingerprint(scored)
+    if unknown:
+        reason = next(iter(unknown.values()))
+        _LOG.warning(
+            "Of %s only exact copies of what the decoder was fitted on are known (%s).", listed(list(unknown)), reason
+        )
 
 
 def _require_known_labels(decoder: BrainDecoder, trials: Trials, rows: np.ndarray) -> None:

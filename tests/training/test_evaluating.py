@@ -19,18 +19,19 @@ RATE_HZ, SECONDS = 128, 60
 Run = Callable[..., int]
 
 
-def write_people(root: Path, seeds: dict[str, int]) -> None:
-    """Write a BIDS folder of EDF files: one minute of noise for each person, an event every other second."""
+def write_people(root: Path, seeds: dict[str, int], seconds: int = SECONDS) -> None:
+    """Write a BIDS folder of EDF files: a minute of noise for each person, an event every other second."""
     rng = np.random.default_rng(99)
     for subject, seed in seeds.items():
         folder = root / f"sub-{subject}" / "eeg"
         folder.mkdir(parents=True)
-        samples = np.random.default_rng(seed).standard_normal((4, RATE_HZ * SECONDS)) * 2e-5
+        samples = np.random.default_rng(seed).standard_normal((4, RATE_HZ * SECONDS))[:, : RATE_HZ * seconds] * 2e-5
         raw = mne.io.RawArray(samples, mne.create_info(["C3", "C4", "Cz", "Pz"], RATE_HZ, "eeg"), verbose="ERROR")
         name = f"sub-{subject}_task-rest"
         mne.export.export_raw(folder / f"{name}_eeg.edf", raw, physical_range=(-2e-4, 2e-4), verbose="ERROR")
-        onsets = np.arange(1.0, SECONDS - 1.0, 2.0)
-        events = pd.DataFrame({"onset": onsets, "duration": 0.0, "trial_type": rng.permutation(["a", "b"] * 15)[:29]})
+        onsets = np.arange(1.0, seconds - 1.0, 2.0)
+        labels = rng.permutation(["a", "b"] * 15)[: len(onsets)]
+        events = pd.DataFrame({"onset": onsets, "duration": 0.0, "trial_type": labels})
         events.to_csv(folder / f"{name}_events.tsv", sep="\t", index=False)
 
 
@@ -98,6 +99,18 @@ def test_a_decoder_of_an_older_release_warns_that_only_exact_copies_are_refused(
     assert run("evaluate", tmp_path / "others", f"checkpoint={trained}", f"out={tmp_path / 'scored'}") == 0
     assert "was saved without fingerprints" in caplog.text
     assert run("evaluate", tmp_path / "data", f"checkpoint={trained}", f"out={tmp_path / 'again'}") == 1
+
+
+def test_of_recordings_too_short_for_a_fingerprint_it_is_said_that_only_exact_copies_are_known(
+    run: Run, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_people(tmp_path / "short", {"07": 7}, seconds=12)
+    capsys.readouterr()
+    assert run("evaluate", tmp_path / "short", f"checkpoint={trained}", f"out={tmp_path / 'scored'}") == 0
+    assert (
+        "Of bids sub-07_task-rest only exact copies of what the decoder was fitted on are known (it is shorter "
+        "than 13 s)."
+    ) in capsys.readouterr().err
 
 
 def test_a_disguised_copy_of_a_person_on_both_sides_is_refused_in_training(
