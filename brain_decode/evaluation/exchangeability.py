@@ -8,7 +8,7 @@ blocks, whole runs or subjects where these have one label each.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import lgamma, log
@@ -208,8 +208,8 @@ class _Design:
         """Return the free exchange within each sequence, of trials instead of windows."""
         runs = self.sequences.runs
         trials = np.arange(len(runs))
-        count = sum(_log_orders(self.sequences.codes[runs == run]) for run in np.unique(runs))
-        return Exchange(self.method, trials, trials, runs, _counted(count))
+        count = _count_in_pools(_log_orders, self.sequences.codes, runs)
+        return Exchange(self.method, trials, trials, runs, count)
 
     def of_windows(self, exchange: Exchange) -> Exchange:
         """Return an exchange of trials as one of their windows."""
@@ -238,10 +238,10 @@ class _Design:
         runs, codes = self.sequences.runs, self.sequences.codes
         if self.sequences.n_stretches < _LEAST_STRETCHES * len(np.unique(runs)):
             return []
-        count = sum(_log_rotations(codes[runs == run]) for run in np.unique(runs))
+        count = _count_in_pools(_log_rotations, codes, runs)
         method = f"rotations of the labels within {self.where}" + _ALIKE * self.is_shared
         trials = np.arange(len(runs))
-        rotation = Rotation(method, trials, trials, runs, _counted(count))
+        rotation = Rotation(method, trials, trials, runs, count)
         odd = self.oddities_in(rotation, self._rare)
         if "coincidence" in odd and not self.is_shared:
             return self.shared().rotations()
@@ -267,17 +267,17 @@ class _Design:
 def _of_wholes(table: pd.DataFrame, trials: LabelSequences) -> _Design:
     """Return the design of the largest units that have one label each."""
     codes = {level: _codes_in_time(table, level)[trials.first] for level in ("dataset", "subject", "session", "run")}
-    nothing = np.zeros(len(trials.first), dtype=int)
+    counts = {level: len(np.unique(units)) for level, units in codes.items()}
     level = next(level for level, units in codes.items() if trials.are_constant_in(units))
-    wheres = {"dataset": [], "subject": ["dataset"], "session": ["subject"], "run": ["session", "subject"]}[level]
-    # Where there is one session each, the subject is what people know it by.
-    where = next((name for name in wheres if len(np.unique(codes[name])) > 1), "")
-    if level == "run" and len(np.unique(codes["session"])) == len(np.unique(codes["subject"])):
-        where = "subject"
-    units, parents = codes[level], codes[where] if where else nothing
+    where = {"dataset": "", "subject": "dataset", "session": "subject", "run": "session"}[level]
+    if where == "dataset" and counts["dataset"] == 1:
+        where = ""
+    if where == "session" and counts["session"] == counts["subject"]:
+        where = "subject"  # of one session each: the name people know it by
+    parents = codes[where] if where else np.zeros_like(codes[level])
     is_ordered = level in ("session", "run")
-    named = f"{where or 'subject'}s" if is_ordered else f"{where}s" * bool(where)
-    return _Design(trials.joined(units, parents), f"whole {level}s", named, are_wholes=True, is_ordered=is_ordered)
+    joined = trials.joined(codes[level], parents)
+    return _Design(joined, f"whole {level}s", where and f"{where}s", are_wholes=True, is_ordered=is_ordered)
 
 
 def _codes_in_time(table: pd.DataFrame, level: str) -> np.ndarray:
@@ -382,8 +382,8 @@ def _of_stimuli(table: pd.DataFrame, design: _Design, stimuli: np.ndarray) -> Ex
     odd: set[str] = set()
     for where, codes in places.items():
         pools = _company(stimuli, codes)[first]
-        count = sum(_log_orders(trials.codes[first][pools == pool]) for pool in np.unique(pools))
-        exchange = Exchange(f"whole stimuli shown {where}", stimuli, first, pools, _counted(count))
+        count = _count_in_pools(_log_orders, trials.codes[first], pools)
+        exchange = Exchange(f"whole stimuli shown {where}", stimuli, first, pools, count)
         own = design.oddities_in(exchange) - {"coincidence"}
         odd |= own
         found += [] if own else [design.of_windows(exchange)]
@@ -395,6 +395,11 @@ def _company(units: np.ndarray, places: np.ndarray) -> np.ndarray:
     seen = pd.DataFrame({"unit": units, "place": places}).drop_duplicates().sort_values(["unit", "place"])
     company = seen.groupby("unit")["place"].agg(tuple)
     return np.asarray(pd.factorize(company)[0])[units]
+
+
+def _count_in_pools(logarithm: Callable[[np.ndarray], float], codes: np.ndarray, pools: np.ndarray) -> float:
+    """Return how many labellings there are, from the logarithm of how many a pool has."""
+    return _counted(sum(logarithm(codes[pools == pool]) for pool in np.unique(pools)))
 
 
 def _counted(logarithm: float) -> float:

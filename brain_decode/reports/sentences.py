@@ -127,9 +127,10 @@ def headline(metrics: Mapping[str, Any], classes: Sequence[str], n_people: int, 
     people = f"{n_people} {'person' if n_people == 1 else 'people'}"
     parts.append(f"{n_runs} {'recording' if n_runs == 1 else 'recordings'} of {people}")
     why = ""
-    if stated_p(entry) is None:
-        why = f"No p: {entry['p_reason']}." if entry.get("confounded") else ""
-        why = why if has_interval(entry) else untested_reason(entry)
+    if stated_p(entry) is None and not has_interval(entry):
+        why = untested_reason(entry)
+    elif entry.get("confounded"):
+        why = f"No p: {entry['p_reason']}."
     return f"{'; '.join(parts)}. {why}".strip()
 
 

@@ -196,7 +196,8 @@ def _train_cost(
     disk_mb = ending.disk_mb + _megabytes_in(saved.iterdir())
     cost = Cost(disk_mb, memory_mb, (least + fixed, most + fixed))
     said = _assumptions(pilot, trials, costs, epochs, len(fits))
-    barred = barred_reason(trials) if protocol.n_permutations and trials.task != "retrieval" else ""
+    may_have_p = protocol.n_permutations and trials.task != "retrieval"
+    barred = barred_reason(trials) if may_have_p and not draws else ""  # what is drawn is not barred
     said += [f"No p will be given: {barred}."] if barred else []
     return cost, said + _permutation_assumptions(draws, len(folds), len(refits), permuting)
 

@@ -72,7 +72,7 @@ def evaluate(config: DictConfig, folder: Path) -> Path:
     rows = _rows_left(decoder, trials)
     remembered, scored = read_seen(decoder.provenance), _recordings(trials, rows, as_recorded)
     vouched = vouched_for(config.get(VOUCH_WORD), [one.name for one in (*remembered, *scored)])
-    _refuse_same_content(decoder, trials, rows, scored)
+    _refuse_same_content(decoder, remembered, trials, rows, scored)
     refuse_disguised_copies(remembered, scored, fitted="The decoder was fitted", remedy=_OTHERS, vouched=vouched)
     _warn_of_unknown(scored)
     _require_known_labels(decoder, trials, rows)
@@ -149,14 +149,20 @@ def _rows_left(decoder: BrainDecoder, trials: Trials) -> np.ndarray:
     return rows
 
 
-def _refuse_same_content(decoder: BrainDecoder, trials: Trials, rows: np.ndarray, scored: list[SeenRecording]) -> None:
+def _refuse_same_content(
+    decoder: BrainDecoder,
+    remembered: Sequence[SeenRecording],
+    trials: Trials,
+    rows: np.ndarray,
+    scored: Sequence[SeenRecording],
+) -> None:
     """Pass in silence when the decoder was fitted on none of the recordings to score, and warn of what is not known.
 
     Raises:
         LeakageError: A recording whose content the decoder has seen.
     """
     seen = set(decoder.fitted_on)
-    fitted = {one.content_hash: one.name for one in read_seen(decoder.provenance)}
+    fitted = {one.content_hash: one.name for one in remembered}
     adapted = trials.content_hashes(decoder.preprocessing)
     for index, one in zip(np.unique(trials.table["recording"].iloc[rows]), scored, strict=True):
         copied = next((content for content in (one.content_hash, adapted[index]) if content in seen), None)
